@@ -1,0 +1,400 @@
+"""The whole contract between vssl and the author of a component, on one page.
+
+Five kinds: a pretext task learns without labels, a backbone turns clips into features, a dataset
+says which videos there are, an evaluator scores a frozen or finetuned backbone, an executor runs
+cells. A component is a class; options describe it; the core trains, feeds and scores all of them
+in the same way. A task for instance is complete with four methods (`sampler`, `augmentation`,
+`__init__`, `forward`), and `vssl bench --task ./my_task.py:MyTask` runs it.
+
+A packaged class states `api_version = 1` literally, so that a host of another version can refuse it;
+a class in a file of your own need not.
+
+Axes: B batch, C channel, T frame, H height, W width, D embedding, K class, V video.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vssl_core.augmentation.ops import Augmentation
+from vssl_core.options import Options
+from vssl_core.types import ClipSpec, Sampled, Split, VideoRecord
+
+if TYPE_CHECKING:
+    from vssl_core.progress import Progress
+
+__all__ = [
+    "API_VERSION",
+    "Backbone",
+    "CellHandle",
+    "DatasetContext",
+    "EvaluationContext",
+    "EvaluationData",
+    "EvaluationPart",
+    "EvaluationResult",
+    "Evaluator",
+    "Executor",
+    "Metric",
+    "PretextTask",
+    "TaskContext",
+    "TaskOutput",
+    "TrainProgress",
+    "VideoDataset",
+    "ViewSampler",
+]
+
+API_VERSION = 1
+
+ViewSampler = Callable[[int, float, np.random.Generator], Sampled]
+"""(n_frames, fps, generator) → `Sampled`. Pure and picklable; works for every n_frames >= 1."""
+
+
+# --------------------------------------------------------------------------------------- pretext task
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """What a task may know about its run.
+
+    Args:
+        clip: Geometry of every view.
+        num_videos: Videos in the pretraining set (an upper bound for queues).
+        batch_size: Videos in one optimiser step, over all processes.
+    """
+
+    clip: ClipSpec
+    num_videos: int
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainProgress:
+    """Where pretraining stands. `fraction` runs from 0 to 1 in the currency of the budget."""
+
+    step: int
+    epoch: int
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutput:
+    """Result of one forward pass.
+
+    Args:
+        loss: Scalar with gradient: the mean over the samples of this process.
+        losses: The parts that it is made of, detached scalars.
+        metrics: Detached scalars worth logging, means over samples (`accuracy`, …).
+        chance: For metrics that have one, the value that guessing would give.
+    """
+
+    loss: Tensor
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    chance: Mapping[str, float] = field(default_factory=dict)
+
+
+class PretextTask(nn.Module, ABC):
+    """A way to learn from videos without labels.
+
+    The author gives the sampling, the augmentation, heads and the loss. The core gives everything
+    that must be equal between tasks: data, order, optimiser, schedule, budget, precision, seeds. A
+    task never sees a label, a class name, a file name or a test video.
+
+    `__init__` must set `self.backbone = make_backbone()`: that module is what is exported. Every call
+    of `make_backbone` gives a new module with the same seeded weights, so an EMA twin is a second call.
+    All state that training needs (queues, pointers, EMA weights) is in parameters and buffers.
+    `forward` changes no state except BatchNorm statistics: what a step changes (queues, EMA) is done in
+    `before_step` and `after_step`, so that the held-out pretext evaluation can call `forward` freely.
+    """
+
+    Options: ClassVar[type[Options]] = Options
+    requires: ClassVar[frozenset[str]] = frozenset({"feature_map"})
+    levels: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
+    paper: ClassVar[str] = ""
+
+    backbone: Backbone
+
+    @classmethod
+    @abstractmethod
+    def sampler(cls, options: Any, clip: ClipSpec) -> ViewSampler:
+        """Which frames of a video each clip takes; must be picklable and handle any length >= 1."""
+
+    @classmethod
+    @abstractmethod
+    def augmentation(cls, options: Any, clip: ClipSpec) -> Augmentation:
+        """View name → its ops. The keys are the keys of `views` in `forward`."""
+
+    @abstractmethod
+    def __init__(self, make_backbone: Callable[[], Backbone], options: Any, context: TaskContext) -> None:
+        """Build `self.backbone`, heads and buffers. Call `super().__init__()` first."""
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, views: Mapping[str, Tensor], info: Mapping[str, Tensor]) -> TaskOutput:
+        """Loss of one batch.
+
+        Args:
+            views: View name → float tensor (B, 3, T, H, W), normalised unless declared otherwise.
+            info: Key of `Sampled.info` → tensor (B, …), int64 or float32.
+        """
+
+    # The rest has working defaults; override what the method needs. `*_step` run once per optimiser
+    # step on every process, with equal state everywhere.
+
+    def before_step(self, progress: TrainProgress) -> None:  # noqa: B027
+        """Before the forward pass of a step (schedules, EMA of the MoCo kind)."""
+
+    def after_step(self, progress: TrainProgress) -> None:  # noqa: B027
+        """After the optimiser changed the weights (EMA, queues)."""
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of trainable parameters: `params`, `lr_scale`, `weight_decay_scale`.
+
+        By default one group, without weight decay for parameters of one axis (biases, norms).
+        """
+        trainable = [p for p in self.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in trainable if p.ndim > 1], "lr_scale": 1.0, "weight_decay_scale": 1.0},
+            {"params": [p for p in trainable if p.ndim <= 1], "lr_scale": 1.0, "weight_decay_scale": 0.0},
+        ]
+
+
+# ------------------------------------------------------------------------------------------- backbone
+
+
+class Backbone(nn.Module, ABC):
+    """Turns clips into features. Subclasses set `embed_dim` (D) in `__init__`.
+
+    In eval mode the output of one clip does not depend on the others in its batch.
+    """
+
+    Options: ClassVar[type[Options]] = Options
+    provides: ClassVar[frozenset[str]] = frozenset({"feature_map"})
+    paper: ClassVar[str] = ""
+
+    embed_dim: int
+
+    @abstractmethod
+    def __init__(self, options: Any, clip: ClipSpec) -> None:
+        """Build the network for clips of this geometry. Call `super().__init__()` first."""
+        super().__init__()
+
+    @abstractmethod
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        """(B, 3, T, H, W) → unpooled map (B, D, T', H', W')."""
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        """(B, 3, T, H, W) → (B, D): the mean over the map's T', H' and W'."""
+        return self.forward_features(video_BCTHW).mean(dim=(2, 3, 4))
+
+    @abstractmethod
+    def stages(self) -> Mapping[str, nn.Module]:
+        """The network's stages in the order in which data passes them, for feature analysis."""
+
+
+# -------------------------------------------------------------------------------------------- dataset
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetContext:
+    """Where a dataset may write, and how it reports.
+
+    Args:
+        cache_dir: Folder of the user's cache that outlives the run; made on demand.
+        progress: Progress bars for long work.
+    """
+
+    cache_dir: Path
+    progress: Progress
+
+
+class VideoDataset(ABC):
+    """An index of videos: which there are, and of which class and group; never pixels.
+
+    `records` of one split gives the same records in the same order on every machine. Splits share no
+    `video_id` and no group. A missing "validation" split is carved out of "train" by group.
+    """
+
+    Options: ClassVar[type[Options]] = Options
+    licence: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+
+    @abstractmethod
+    def __init__(self, options: Any, context: DatasetContext) -> None:
+        """Keep what is needed; open no video. Long work belongs in `prepare`."""
+
+    def prepare(self) -> None:  # noqa: B027
+        """Make what must exist before `records` (an index, rendered files). Safe to call again."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> Sequence[str]:
+        """Class names by label; empty for unlabelled videos."""
+
+    @abstractmethod
+    def records(self, split: Split) -> Sequence[VideoRecord]:
+        """The split's videos in canonical order; empty where the dataset has no such split."""
+
+
+# ------------------------------------------------------------------------------------------ evaluator
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One score. `per_video` (V,), where there is one, has the score as its mean; intervals need it.
+
+    Args:
+        value: The score, in `unit`.
+        per_video: float array (V,) in the order of `EvaluationResult.video_ids`.
+        unit: `"%"` for shares (0 … 100), else a name such as `"ms"`.
+        higher_is_better: False for errors and times.
+        chance: The value that guessing would give, where that is known.
+    """
+
+    value: float
+    per_video: np.ndarray | None = None
+    unit: str = "%"
+    higher_is_better: bool = True
+    chance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """What an evaluator found.
+
+    Args:
+        metrics: Name → score; the first one is what tables show.
+        video_ids: The scored test videos (V,), the axis of every `per_video`.
+        arrays: Anything else per video or not (scores (V, K), features, matrices), stored as .npy.
+        curves: Name → values over the evaluator's own epochs (training loss, validation accuracy).
+    """
+
+    metrics: Mapping[str, Metric]
+    video_ids: Sequence[str] = ()
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+class EvaluationPart(ABC):
+    """The labelled videos of one part of the target dataset, as an evaluator sees them."""
+
+    records: Sequence[VideoRecord]
+    labels: np.ndarray  # (V,) int64
+
+    @abstractmethod
+    def batches(
+        self, *, batch_size: int, epoch: int = 0, train: bool = False, num_clips: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
+        """Clips of every video, in batches on the device of the run.
+
+        With `train`, one random clip of each video under the protocol's finetune augmentation, in an
+        order drawn for this epoch; otherwise `num_clips` evenly spaced centre crops of each video, in
+        the order of `records`, the clips of one video following one another.
+
+        Yields:
+            (video (N, 3, T, H, W) normalised, labels (N,) int64, rows (N,) in `records`).
+        """
+
+    @abstractmethod
+    def features(self, backbone: Backbone, *, num_clips: int) -> np.ndarray:
+        """Pooled features (V, num_clips, D) float32 of evenly spaced centre crops, backbone in eval mode.
+
+        Computed once per backbone weights and kept for the other evaluators of the cell.
+        """
+
+
+class EvaluationData(ABC):
+    """The target dataset as one evaluator may use it.
+
+    `train` and `validation` are for fitting and for choosing. `test()` gives the test part and closes
+    the other two: an evaluator that has seen the test set can neither fit nor choose any more.
+    """
+
+    classes: Sequence[str]
+
+    @property
+    @abstractmethod
+    def train(self) -> EvaluationPart:
+        """Videos to fit on. Raises ContractError after `test()` was called."""
+
+    @property
+    @abstractmethod
+    def validation(self) -> EvaluationPart:
+        """Videos to choose by, of other groups than `train`. Raises ContractError after `test()`."""
+
+    @abstractmethod
+    def test(self) -> EvaluationPart:
+        """The test videos, for the final scoring alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationContext:
+    """Everything around an evaluation that must be equal for all.
+
+    Args:
+        clip: Geometry of the clips.
+        seed: The cell's seed; equal for all tasks.
+        device: Where the backbone is and the clips arrive.
+        num_test_clips: Evenly spaced clips per test video, averaged per video.
+        folder: The evaluator's own folder in the bundle; write artifacts here and nowhere else.
+        progress: Progress bars.
+        autocast: Context manager factory with the precision that the run has chosen.
+    """
+
+    clip: ClipSpec
+    seed: int
+    device: torch.device
+    num_test_clips: int
+    folder: Path
+    progress: Progress
+    autocast: Callable[[], Any]
+
+
+class Evaluator(ABC):
+    """Scores a backbone on a labelled dataset. It owns its copy of the backbone and may train it."""
+
+    Options: ClassVar[type[Options]] = Options
+    paper: ClassVar[str] = ""
+
+    @abstractmethod
+    def __init__(self, options: Any) -> None:
+        """Keep the options."""
+
+    @abstractmethod
+    def evaluate(
+        self, backbone: Backbone, data: EvaluationData, context: EvaluationContext
+    ) -> EvaluationResult:
+        """Fit on `data.train`, choose on `data.validation`, score on `data.test()`, in this order."""
+
+
+# ------------------------------------------------------------------------------------------- executor
+
+
+@dataclass(frozen=True, slots=True)
+class CellHandle:
+    """A cell to run: an id and the run folder that describes it, never a pickled object."""
+
+    cell_id: str
+    runs: Path
+
+
+class Executor(ABC):
+    """Runs cells somewhere. The run folder holds the truth; an executor may be killed and rerun."""
+
+    Options: ClassVar[type[Options]] = Options
+
+    @abstractmethod
+    def __init__(self, options: Any) -> None:
+        """Keep the options."""
+
+    @abstractmethod
+    def run(self, cells: Sequence[CellHandle], progress: Progress) -> Mapping[str, str]:
+        """Run every cell to its end, retrying lost ones; cell id → reason, for those that failed."""
