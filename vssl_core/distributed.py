@@ -148,7 +148,7 @@ def share_batch_layers(module: nn.Module) -> nn.Module:
     if not _active():
         return module
     if next(module.parameters()).is_cuda:
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
     for parent in module.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):

@@ -380,10 +380,17 @@ class Evaluator(ABC):
 
 @dataclass(frozen=True, slots=True)
 class CellHandle:
-    """A cell to run: an id and the run folder that describes it, never a pickled object."""
+    """A cell to run: an id and the run folder that describes it, never a pickled object.
+
+    Args:
+        cell_id: The cell.
+        runs: The run folder.
+        command: Runs the cell to its end wherever `runs` is reachable; exit code 0 when it is done.
+    """
 
     cell_id: str
     runs: Path
+    command: tuple[str, ...]
 
 
 class Executor(ABC):

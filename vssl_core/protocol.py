@@ -125,6 +125,8 @@ class Evaluation(_Part):
     """Evenly spaced clips of a test video, averaged."""
     augmentation: Literal["center", "crop", "crop_flip"] = "crop"
     """What training clips of evaluators undergo. A flip changes the class of directed motion."""
+    crop_scale: float = Field(8 / 7, ge=1, allow_inf_nan=False)
+    """Crops have the side short_side / crop_scale: 8/7 is "resize to 128, crop 112"."""
     options: Mapping[str, Mapping[str, Any]] = {}
     """Evaluator name → options that replace its defaults."""
 

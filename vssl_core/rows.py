@@ -32,6 +32,7 @@ class Row(_Frozen):
     """One metric of one evaluator on one cell under one protocol."""
 
     cell_id: str
+    evaluation_id: str
     protocol_name: str
     protocol_hash: str
     task: str

@@ -1,0 +1,141 @@
+"""What a cell is, and the key that decides whether it has to be computed.
+
+A cell is one (task, backbone, pretraining data, options, seed) under one protocol. Its key is a flat
+document; two cells are the same when their keys are. `differences` says in words why they are not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from vssl_core.files import canonical_json
+
+__all__ = [
+    "CELL_SCHEMA",
+    "NUMBERS_VERSION",
+    "CellSpec",
+    "Component",
+    "EvaluationSpec",
+    "differences",
+    "digest",
+]
+
+CELL_SCHEMA = 1
+"""Layout of the bundle."""
+NUMBERS_VERSION = 1
+"""Raised when a change of the core changes numbers, so that no older cell is reused."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(_Frozen):
+    """One component as the cell uses it: where it comes from, its code and its resolved options.
+
+    Args:
+        spec: What resolves to it again, in another process.
+        name: The name that the user gave.
+        label: What tables call it: the name, and options that are not the defaults.
+        origin: `built-in`, `installed`, `module`, `file` or `in-code`.
+        dist: Distribution and version, or empty.
+        digest: Of the source it is made of.
+        options: All of them, defaults included.
+    """
+
+    spec: str
+    name: str
+    label: str
+    origin: str
+    dist: str = ""
+    digest: str
+    options: Mapping[str, Any] = {}
+
+    def key(self) -> dict[str, Any]:
+        """What of it decides about numbers."""
+        return {"name": self.name, "digest": self.digest, "options": dict(self.options)}
+
+
+class CellSpec(_Frozen):
+    """A cell: what is pretrained, on what, with which seed."""
+
+    role: Literal["method", "floor", "ceiling"]
+    task: Component
+    backbone: Component
+    pretrain: Component
+    pretrain_digest: str
+    seed: int
+    protocol_hash: str
+
+    def key(self) -> dict[str, Any]:
+        """Every field that decides about the pretrained weights."""
+        return {
+            "numbers_version": NUMBERS_VERSION,
+            "protocol": self.protocol_hash,
+            "task": self.task.key(),
+            "backbone": self.backbone.key(),
+            "pretrain data": self.pretrain_digest,
+            "seed": self.seed,
+        }
+
+    @property
+    def cell_id(self) -> str:
+        """Readable start, then the key's digest; safe as a folder name."""
+        words = (self.task.name, self.backbone.name, self.pretrain.name, f"s{self.seed}")
+        return "-".join([*(_safe(word) for word in words), digest(self.key())[:12]])
+
+
+class EvaluationSpec(_Frozen):
+    """One evaluator on one target, for any cell."""
+
+    evaluator: Component
+    label: str
+    target: Component
+    target_digest: str
+    protocol_hash: str
+
+    def key(self) -> dict[str, Any]:
+        """Every field that decides about the scores of given weights."""
+        return {
+            "numbers_version": NUMBERS_VERSION,
+            "protocol": self.protocol_hash,
+            "evaluator": self.evaluator.key(),
+            "target data": self.target_digest,
+        }
+
+    @property
+    def evaluation_id(self) -> str:
+        """Readable start, then the key's digest; safe as a folder name."""
+        return "-".join([_safe(self.evaluator.name), _safe(self.target.name), digest(self.key())[:12]])
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, prefix: str = "") -> list[str]:
+    """Fields in which two keys differ, as `field: this → that`."""
+    lines = []
+    for name in sorted(set(one) | set(other)):
+        mine, theirs = one.get(name), other.get(name)
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            lines += differences(mine, theirs, prefix=f"{prefix}{name}.")
+        elif mine != theirs:
+            lines.append(f"{prefix}{name}: {_short(mine)} → {_short(theirs)}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = canonical_json(value)
+    return text if len(text) <= 60 else f"{text[:28]}…{text[-28:]}"
+
+
+def _safe(word: str) -> str:
+    """Letters, digits, `_` and `.` of a name, at most 32, never empty."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in word)
+    return kept.strip(".")[:32] or "unnamed"

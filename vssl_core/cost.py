@@ -1,0 +1,53 @@
+"""What a backbone costs: parameters and FLOPs by fvcore, with what could not be counted."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import resource
+import sys
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import nn
+
+from vssl_core.interfaces import Backbone
+from vssl_core.types import ClipSpec
+
+__all__ = ["count_flops", "count_parameters", "peak_memory_mib"]
+
+# Element-wise and shape operators, whose cost the field does not count.
+_FREE = frozenset(
+    {
+        "aten::add", "aten::add_", "aten::mul", "aten::mul_", "aten::sub", "aten::div", "aten::neg",
+        "aten::pow", "aten::relu", "aten::relu_", "aten::hardtanh", "aten::hardtanh_", "aten::sigmoid",
+        "aten::mean", "aten::sum", "aten::clone", "aten::rsub", "aten::max_pool3d", "aten::avg_pool3d",
+        "aten::dropout", "aten::dropout_", "aten::square", "aten::rsqrt", "aten::repeat", "aten::expand_as",
+    }
+)  # fmt: skip
+
+
+def count_flops(backbone: Backbone, clip: ClipSpec) -> tuple[float, dict[str, int]]:
+    """GFLOPs of one clip (multiplies and adds counted separately), and operators that fvcore cannot count."""
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    model = copy.deepcopy(backbone).cpu().float().eval()
+    shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
+    with torch.no_grad():
+        analysis = FlopCountAnalysis(model, torch.zeros(shape))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        total = 2.0 * float(analysis.total()) / 1e9
+        missing = {name: int(n) for name, n in analysis.unsupported_ops().items() if name not in _FREE}
+    return total, missing
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Largest memory so far: of the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Parameters, trainable or not."""
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,231 @@
+"""From a dataset plugin to the videos that a protocol uses: splits, subset, digest, ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from vssl_core.cells import digest
+from vssl_core.errors import ContractError, DatasetError, ProtocolError, VideoError
+from vssl_core.interfaces import VideoDataset
+from vssl_core.progress import Progress
+from vssl_core.protocol import Data
+from vssl_core.seeding import key_digest
+from vssl_core.types import Split, VideoRecord
+from vssl_core.video import FrameReader
+from vssl_core.video.loader import ordered_map
+
+__all__ = ["Index", "Ledger", "audit", "build_index", "loader_threads"]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The videos of a dataset under a protocol: three parts that share no video and no group."""
+
+    name: str
+    classes: tuple[str, ...]
+    parts: Mapping[Split, tuple[VideoRecord, ...]]
+
+    @property
+    def digest(self) -> str:
+        """Over what decides about numbers: ids, labels, groups, spans, sizes and the classes."""
+        rows = {split: [_fingerprint(record) for record in part] for split, part in self.parts.items()}
+        return digest({"classes": list(self.classes), "parts": rows})
+
+    @property
+    def unlabelled_digest(self) -> str:
+        """The same without labels and test part, which pretraining never sees."""
+        rows = {
+            split: [_fingerprint(record)[:1] + _fingerprint(record)[2:] for record in self.parts[split]]
+            for split in ("train", "validation")
+        }
+        return digest(rows)
+
+
+def _fingerprint(record: VideoRecord) -> list[Any]:
+    try:
+        size = os.stat(record.path).st_size  # noqa: PTH116
+    except OSError:
+        size = -1
+    return [record.video_id, record.label, record.group, record.span_seconds, size]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Which videos were asked for and which could not be read."""
+
+    videos: int
+    unreadable: Mapping[str, str]
+
+    @property
+    def coverage(self) -> float:
+        """Share that could be read, 0 … 1."""
+        return 1.0 - len(self.unreadable) / self.videos if self.videos else 1.0
+
+    def document(self) -> dict[str, Any]:
+        """For the bundle."""
+        rows = [{"video_id": name, "reason": why} for name, why in sorted(self.unreadable.items())]
+        return {"videos": self.videos, "unreadable": rows}
+
+
+def loader_threads() -> int:
+    """Threads that decode: one for each core that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def build_index(name: str, dataset: VideoDataset, data: Data) -> Index:
+    """Read the splits, check them, and carve a validation part where there is none.
+
+    Raises:
+        ContractError: The dataset breaks its contract (ids, labels, groups, splits).
+        DatasetError: It has no video to train on.
+        ProtocolError: The protocol pins another digest.
+    """
+    parts: dict[Split, tuple[VideoRecord, ...]] = {}
+    classes = tuple(dataset.classes)
+    for split in get_args(Split):
+        parts[split] = _absolute(dataset.records(split))
+        _check_records(name, split, parts[split], classes)
+    if not parts["train"]:
+        raise DatasetError(f"dataset {name!r} has no training videos; check its options.")
+    if not parts["validation"]:
+        parts["train"], parts["validation"] = _carve(parts["train"], data.validation_fraction)
+    _check_disjoint(name, parts)
+    index = Index(name, classes, parts)
+    pinned = data.pins.get(name)
+    if pinned is not None and pinned != index.digest:
+        raise ProtocolError(
+            f"dataset {name!r} has digest {index.digest}; the protocol pins {pinned}. "
+            "These are not the videos that the protocol was written for."
+        )
+    return index
+
+
+def _absolute(records: Sequence[VideoRecord]) -> tuple[VideoRecord, ...]:
+    """Paths that stay right when the working folder changes (cells run in processes of their own)."""
+    return tuple(
+        VideoRecord(r.video_id, str(Path(r.path).absolute()), r.label, r.group, r.span_seconds)
+        for r in records
+    )
+
+
+def _check_records(name: str, split: str, records: Sequence[VideoRecord], classes: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for record in records:
+        if record.video_id in seen:
+            raise ContractError(f"dataset {name!r}: video_id {record.video_id!r} stands twice in {split!r}.")
+        seen.add(record.video_id)
+        if record.label is not None and not 0 <= record.label < len(classes):
+            raise ContractError(
+                f"dataset {name!r}: {record.video_id!r} has label {record.label}; "
+                f"expected 0 … {len(classes) - 1} for its {len(classes)} classes, or None."
+            )
+
+
+def _check_disjoint(name: str, parts: Mapping[Split, Sequence[VideoRecord]]) -> None:
+    owner_of_id: dict[str, str] = {}
+    owner_of_group: dict[str, str] = {}
+    for split, records in parts.items():
+        for record in records:
+            first = owner_of_id.setdefault(record.video_id, split)
+            if first != split:
+                raise ContractError(
+                    f"dataset {name!r}: video {record.video_id!r} is in {first!r} and in {split!r}; "
+                    "splits must share no video."
+                )
+            if record.group is None:
+                continue
+            first = owner_of_group.setdefault(record.group, split)
+            if first != split:
+                raise ContractError(
+                    f"dataset {name!r}: group {record.group!r} is in {first!r} and in {split!r}; "
+                    "videos of one source must stay on one side of a split."
+                )
+
+
+def _carve(
+    train: Sequence[VideoRecord], fraction: float
+) -> tuple[tuple[VideoRecord, ...], tuple[VideoRecord, ...]]:
+    """Give whole groups to validation, in the order of a hash of their names, until the share is met.
+
+    A group goes over only while every class that it holds keeps a training video elsewhere.
+    """
+    groups: dict[str, list[VideoRecord]] = {}
+    for record in train:
+        groups.setdefault(record.group or f"video:{record.video_id}", []).append(record)
+    left: dict[int | None, int] = {}
+    for record in train:
+        left[record.label] = left.get(record.label, 0) + 1
+    taken: set[str] = set()
+    for name in sorted(groups, key=lambda group: key_digest("validation", group)):
+        members = groups[name]
+        needed: dict[int | None, int] = {}
+        for record in members:
+            needed[record.label] = needed.get(record.label, 0) + 1
+        if any(left[label] <= count for label, count in needed.items()):
+            continue
+        for label, count in needed.items():
+            left[label] -= count
+        taken |= {record.video_id for record in members}
+        if len(taken) >= fraction * len(train):
+            break
+    return (
+        tuple(record for record in train if record.video_id not in taken),
+        tuple(record for record in train if record.video_id in taken),
+    )
+
+
+def subset(records: Sequence[VideoRecord], data: Data) -> tuple[VideoRecord, ...]:
+    """The protocol's pretraining subset, without labels: the first by hash of (subset_seed, video_id)."""
+    ranked = sorted(records, key=lambda r: key_digest("subset", data.subset_seed, r.video_id))
+    chosen = {record.video_id for record in ranked[: data.num_videos]}
+    return tuple(
+        VideoRecord(r.video_id, r.path, None, r.group, r.span_seconds)
+        for r in records
+        if r.video_id in chosen
+    )
+
+
+def audit(
+    records: Sequence[VideoRecord], reader: FrameReader, *, data: Data, progress: Progress
+) -> tuple[tuple[VideoRecord, ...], Ledger]:
+    """Look into every file before work starts.
+
+    Strict: its table of frames is read; the first video that cannot be read stops the cell and is
+    named. Lenient: every video is decoded once, and those that fail are left out by id and recorded.
+
+    Raises:
+        VideoError: Strict, and a video cannot be read.
+        DatasetError: Nothing is left.
+    """
+    strict = data.unreadable == "strict"
+
+    def look(record: VideoRecord) -> VideoError | None:
+        try:
+            info = reader.info(record)
+            if not strict:
+                for start in range(0, info.num_frames, 64):
+                    reader.read(record, list(range(start, min(start + 64, info.num_frames))))
+        except VideoError as error:
+            return error
+        return None
+
+    failed: dict[str, str] = {}
+    with progress.track("checking videos" if strict else "decoding videos", len(records), "videos") as bar:
+        for record, error in zip(
+            records, ordered_map(look, records, threads=loader_threads(), prefetch=64), strict=True
+        ):
+            bar.advance()
+            if error is not None and strict:
+                raise error
+            if error is not None:
+                failed[record.video_id] = error.reason
+    readable = tuple(record for record in records if record.video_id not in failed)
+    if not readable:
+        raise DatasetError(
+            f"none of {len(records)} videos can be read; the first: {next(iter(failed.items()))}"
+        )
+    return readable, Ledger(len(records), failed)

@@ -1,0 +1,233 @@
+"""From what the user asked for to cells: components resolved, options checked, datasets opened, keys made."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vssl_core import controls, registry
+from vssl_core.cells import CellSpec, Component, EvaluationSpec
+from vssl_core.data import Index, build_index
+from vssl_core.errors import UsageError
+from vssl_core.options import Options, build_options
+from vssl_core.progress import Progress
+from vssl_core.protocol import Protocol
+from vssl_core.run_cell import open_dataset
+
+__all__ = ["Plan", "Request", "component", "current_key", "make_plan"]
+
+Named = str | type
+"""A component as the user names it: a word, a path, or a class."""
+
+
+IN_CODE = "in-code:"
+"""Starts the spec of a class that no other process could import."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; names are as the user wrote them."""
+
+    task: Named
+    backbone: Named
+    pretrain: Named
+    targets: Sequence[Named]
+    evaluators: Sequence[Named]
+    seeds: Sequence[int]
+    options: Mapping[str, Mapping[str, Any]]
+    controls: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells to have, each with its evaluations, and classes that no other process could import."""
+
+    cells: Sequence[tuple[CellSpec, Sequence[EvaluationSpec]]]
+    classes: Mapping[str, type]
+
+
+class _Planner:
+    def __init__(self, request: Request, protocol: Protocol, progress: Progress) -> None:
+        self._request, self._protocol, self._progress = request, protocol, progress
+        self._indexes: dict[str, Index] = {}
+        self.classes: dict[str, type] = {}
+
+    def component(self, kind: registry.Kind, named: Named, owner: str) -> Component:
+        """Resolve, load and check options; remembers classes that live in this process alone."""
+        given = dict(self._request.options.get(owner, {}))
+        named, given = _as_folder(kind, named, given)
+        made, cls = component(kind, named, given, owner=owner)
+        return self._remember(made, cls)
+
+    def _remember(self, made: Component, cls: type) -> Component:
+        if made.spec.startswith(IN_CODE):
+            self.classes[made.spec] = cls
+        return made
+
+    def index(self, dataset: Component) -> Index:
+        """The dataset's videos; opened once."""
+        key = f"{dataset.spec} {sorted(dataset.options.items())}"
+        if key not in self._indexes:
+            opened = open_dataset(dataset, progress=self._progress, classes=self.classes)
+            self._indexes[key] = build_index(dataset.name, opened, self._protocol.data)
+        return self._indexes[key]
+
+    def plan(self) -> Plan:
+        """Everything named resolves before anything runs, cheapest mistakes first."""
+        request = self._request
+        task = self.component("task", request.task, "task")
+        backbone = self.component("backbone", request.backbone, "backbone")
+        self._check_fit(task, backbone)
+        evaluators = [
+            self._evaluator(named) for named in (request.evaluators or self._protocol.evaluation.evaluators)
+        ]
+        pretrain = self.component("dataset", request.pretrain, "pretrain")
+        targets = [self.component("dataset", named, "target") for named in request.targets]
+        evaluations = [self._evaluation(e, target) for target in targets for e in evaluators]
+        digest = self.index(pretrain).unlabelled_digest
+        cells: list[tuple[CellSpec, Sequence[EvaluationSpec]]] = []
+        for seed in request.seeds:
+            common: dict[str, Any] = {
+                "backbone": backbone,
+                "seed": seed,
+                "protocol_hash": self._protocol.hash,
+            }
+            cells.append(
+                (
+                    CellSpec(role="method", task=task, pretrain=pretrain, pretrain_digest=digest, **common),
+                    evaluations,
+                )
+            )
+            if request.controls:
+                cells += self._controls(targets, evaluations, common)
+        return Plan(cells, self.classes)
+
+    def _evaluator(self, named: Named) -> Component:
+        word = named if isinstance(named, str) else named.__name__
+        owner = f"eval/{word}"
+        preset = self._protocol.evaluation.options.get(word, {})
+        given = {**preset, **self._request.options.get(owner, {})}
+        return self._remember(*component("evaluator", named, given, owner=owner))
+
+    def _evaluation(self, evaluator: Component, target: Component) -> EvaluationSpec:
+        return EvaluationSpec(
+            evaluator=evaluator,
+            label=evaluator.label,
+            target=target,
+            target_digest=self.index(target).digest,
+            protocol_hash=self._protocol.hash,
+        )
+
+    def _controls(
+        self, targets: Sequence[Component], evaluations: Sequence[EvaluationSpec], common: Mapping[str, Any]
+    ) -> list[tuple[CellSpec, Sequence[EvaluationSpec]]]:
+        """Random initialisation for all targets; supervised from scratch on each target, for that target."""
+        nothing = Component(spec="control:none", name="none", label="none", origin="built-in", digest="none")
+        floor = CellSpec(
+            role="floor", task=_control(controls.RANDOM_INIT, {}), pretrain=nothing, pretrain_digest="none",
+            **common,
+        )  # fmt: skip
+        cells: list[tuple[CellSpec, Sequence[EvaluationSpec]]] = [(floor, evaluations)]
+        for target in targets:
+            index = self.index(target)
+            ceiling = CellSpec(
+                role="ceiling",
+                task=_control(controls.SUPERVISED, {"num_classes": len(index.classes)}),
+                pretrain=target,
+                pretrain_digest=index.digest,
+                **common,
+            )
+            cells.append((ceiling, [e for e in evaluations if e.target == target]))
+        return cells
+
+    def _check_fit(self, task: Component, backbone: Component) -> None:
+        """A task that needs what the backbone does not provide is refused before anything runs."""
+        needs = _load("task", task, self.classes).requires
+        provides = _load("backbone", backbone, self.classes).provides
+        missing = sorted(needs - provides)
+        if missing:
+            raise UsageError(
+                f"task {task.name!r} requires {', '.join(missing)}; "
+                f"backbone {backbone.name!r} provides {', '.join(sorted(provides)) or 'nothing'}."
+            )
+
+
+def make_plan(request: Request, protocol: Protocol, *, progress: Progress) -> Plan:
+    """Resolve a request.
+
+    Raises:
+        UsageError: A name, an option or a combination that cannot be meant.
+        PluginError: A component cannot be loaded.
+        DataError: A dataset cannot be opened.
+    """
+    return _Planner(request, protocol, progress).plan()
+
+
+def component(
+    kind: registry.Kind, named: Named, values: Mapping[str, Any], *, owner: str
+) -> tuple[Component, type]:
+    """A component with its options resolved, and its class."""
+    ref = registry.resolve(kind, named)
+    cls: Any = registry.load(ref)
+    options = build_options(cls.Options, values, owner=owner, levels=getattr(cls, "levels", None))
+    made = Component(
+        spec=ref.spec or f"{IN_CODE}{ref.target}",
+        name=ref.name,
+        label=_label(ref.name, options),
+        origin=ref.origin,
+        dist=f"{ref.dist} {ref.version}".strip(),
+        digest=registry.plugin_digest(ref),
+        options=options.model_dump(mode="json"),
+    )
+    return made, cls
+
+
+def _label(name: str, options: Options) -> str:
+    """The name, and in brackets the options that are not the defaults."""
+    changed = options.model_dump(mode="json", exclude_defaults=True)
+    inner = ", ".join(f"{key}={_plain(value)}" for key, value in changed.items())
+    return f"{name}({inner})" if inner else name
+
+
+def _plain(value: Any) -> str:
+    text = str(value)
+    return Path(text).name if isinstance(value, str) and "/" in text else text
+
+
+def _load(kind: registry.Kind, made: Component, classes: Mapping[str, type]) -> Any:
+    return classes.get(made.spec) or registry.load(registry.resolve(kind, made.spec))
+
+
+def _as_folder(kind: registry.Kind, named: Named, given: dict[str, Any]) -> tuple[Named, dict[str, Any]]:
+    """A folder of videos may be named by its path alone."""
+    if kind == "dataset" and isinstance(named, str) and ":" not in named and Path(named).is_dir():
+        return "folder", {"root": str(Path(named).absolute()), **given}
+    return named, given
+
+
+def _control(name: str, options: Mapping[str, Any]) -> Component:
+    source = inspect.getsource(controls).encode()
+    return Component(
+        spec=f"control:{name}",
+        name=name,
+        label=name,
+        origin="built-in",
+        digest=hashlib.sha256(source).hexdigest(),
+        options=options,
+    )
+
+
+def current_key(spec: CellSpec) -> dict[str, Any]:
+    """The key that this cell would get from the code that is installed now."""
+    now: dict[str, Any] = {}
+    for kind in ("task", "backbone"):
+        made: Component = getattr(spec, kind)
+        if made.spec.startswith("control:"):
+            now[kind] = _control(made.name, made.options)
+        else:
+            now[kind] = component(kind, made.spec, made.options, owner=kind)[0]  # type: ignore[arg-type]
+    return spec.model_copy(update=now).key()

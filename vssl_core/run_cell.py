@@ -1,0 +1,399 @@
+"""One cell from its description to its rows: pretrain and evaluate what is not done."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vssl_core import cost, distributed, registry
+from vssl_core.augmentation.ops import Augmentation
+from vssl_core.cache_dir import user_cache
+from vssl_core.cells import CellSpec, Component, EvaluationSpec
+from vssl_core.checkpoint import clear, load_weights, save_weights, weights_digest
+from vssl_core.controls import RANDOM_INIT, SUPERVISED, Supervised
+from vssl_core.data import Index, Ledger, audit, build_index, loader_threads, subset
+from vssl_core.errors import ContractError, DatasetError
+from vssl_core.evaluate import FeatureStore, Surroundings, TargetData, readable, run_evaluator
+from vssl_core.hooks import HookRunner, RunInfo
+from vssl_core.interfaces import (
+    Backbone,
+    DatasetContext,
+    EvaluationResult,
+    PretextTask,
+    TaskContext,
+    VideoDataset,
+    ViewSampler,
+)
+from vssl_core.lease import hold
+from vssl_core.options import Options, build_options
+from vssl_core.precision import autocast_factory, choose, machine
+from vssl_core.pretrain import PretrainJob, pretrain
+from vssl_core.progress import Progress
+from vssl_core.protocol import Protocol
+from vssl_core.rows import Cost, Row
+from vssl_core.seeding import key_seed
+from vssl_core.store import CellFolder, per_video_file
+from vssl_core.strips import write_strips
+from vssl_core.types import ClipSpec
+from vssl_core.video import FrameCache, FrameReader
+from vssl_core.views import ViewPipeline
+
+__all__ = ["Settings", "open_dataset", "run_cell"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may differ between two runs of a cell without changing its numbers.
+
+    Args:
+        checkpoint_seconds: Pause between two checkpoints.
+        cache_gib: Size of the decoded-frame cache; 0 decodes every time.
+        no_plugins: Hooks that stay out, by name.
+        classes: Component spec → class, for classes that no other process could import.
+    """
+
+    checkpoint_seconds: float = 20.0
+    cache_gib: float = 8.0
+    no_plugins: tuple[str, ...] = ()
+    classes: Mapping[str, type] = field(default_factory=dict)
+
+
+def run_cell(runs: Path, cell_id: str, *, settings: Settings, progress: Progress) -> None:
+    """Do what is missing of one cell; wait first if another process is at it.
+
+    Raises:
+        VsslError: The cell failed; the reason also stands in its `failure.json`.
+        KeyboardInterrupt: Interrupted; the cell can be resumed.
+    """
+    folder = CellFolder(runs, cell_id)
+    spec = folder.spec()
+
+    def waiting(owner: str) -> None:
+        progress.say(f"{cell_id}: waiting for {owner}, which is at it")
+
+    first = int(os.environ.get("RANK", "0")) == 0
+    if not first:  # the first process of the cell holds the lease for all
+        _Cell(folder, spec, settings, progress).run()
+        return
+    with hold(folder.path / "lease.json", waiting=waiting):
+        folder.clear_failure()
+        try:
+            _Cell(folder, spec, settings, progress).run()
+        except Exception as error:
+            folder.write_failure(error)
+            raise
+
+
+def open_dataset(component: Component, *, progress: Progress, classes: Mapping[str, type]) -> VideoDataset:
+    """A dataset of this component, prepared."""
+    cls = _class("dataset", component, classes)
+    options = _options(cls, component, "dataset")
+    dataset: VideoDataset = cls(options, DatasetContext(user_cache() / "datasets", progress))
+    dataset.prepare()
+    return dataset
+
+
+def _class(kind: registry.Kind, component: Component, classes: Mapping[str, type]) -> Any:
+    if component.spec in classes:
+        return classes[component.spec]
+    return registry.load(registry.resolve(kind, component.spec))
+
+
+def _options(cls: Any, component: Component, owner: str) -> Options:
+    return build_options(cls.Options, component.options, owner=owner)
+
+
+class _Cell:
+    """The parts that pretraining and evaluations of one cell share."""
+
+    def __init__(self, folder: CellFolder, spec: CellSpec, settings: Settings, progress: Progress) -> None:
+        self._folder, self._spec, self._settings, self._progress = folder, spec, settings, progress
+        self._protocol: Protocol = folder.protocol()
+        self._clip: ClipSpec = self._protocol.clip.spec()
+        self._device = (
+            torch.device("cuda", _local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+        )
+        if self._device.type == "cpu":
+            torch.use_deterministic_algorithms(True)
+        cache = None
+        if settings.cache_gib > 0:
+            cache = FrameCache(user_cache() / "frames", max_bytes=int(settings.cache_gib * 2**30))
+        self._reader = FrameReader(short_side=self._protocol.data.short_side, cache=cache)
+
+    def run(self) -> None:
+        """Pretrain, then evaluate; each only if it is not done."""
+        hooks = HookRunner.load(self._run_info(), disabled=self._settings.no_plugins)
+        with hooks:
+            if self._folder.pretrain_result() is None:
+                self._pretrain(hooks)
+            if distributed.rank() == 0:
+                self._evaluate(hooks)
+
+    def _run_info(self) -> RunInfo:
+        budget = self._protocol.pretrain.budget
+        return RunInfo(
+            cell_id=self._folder.cell_id,
+            folder=self._folder.path,
+            task=self._spec.task.name,
+            backbone=self._spec.backbone.name,
+            seed=self._spec.seed,
+            budget=f"{budget.amount:g} {budget.currency}",
+        )
+
+    def _backbone(self) -> Backbone:
+        """A new backbone with the weights that this seed gives, whatever was drawn before."""
+        cls = _class("backbone", self._spec.backbone, self._settings.classes)
+        options = _options(cls, self._spec.backbone, "backbone")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(key_seed("backbone", self._spec.seed))
+            backbone: Backbone = cls(options, self._clip)
+        if not isinstance(getattr(backbone, "embed_dim", None), int):
+            raise ContractError(f"backbone {self._spec.backbone.name!r} must set embed_dim, an int.")
+        return backbone
+
+    # ------------------------------------------------------------------------------------ pretraining
+
+    def _pretrain(self, hooks: HookRunner) -> None:
+        self._folder.write_note("environment", _environment(self._spec, self._reader, self._device))
+        backbone = self._backbone()
+        gflops, missing = cost.count_flops(backbone, self._clip)
+        parameters = cost.count_parameters(backbone)
+        result: dict[str, Any] = {}
+        clips_per_second = 0.0
+        if self._spec.task.name != RANDOM_INIT:
+            result, backbone, clips_per_second = self._train(hooks)
+        if distributed.rank() != 0:
+            return
+        digest = save_weights(
+            self._folder.weights, backbone, {"format": "vssl", "cell_id": self._folder.cell_id}
+        )
+        costs = Cost(
+            parameters=parameters,
+            gflops=gflops,
+            unsupported_ops=missing,
+            pretrain_seconds=float(result.get("seconds", 0.0)),
+            pretrain_clips_per_second=clips_per_second,
+            peak_memory_mib=cost.peak_memory_mib(self._device),
+        )
+        self._folder.write_pretrain_result(
+            {"verdict": "ok", **result, "weights_sha256": digest, "cost": costs.model_dump(mode="json")}
+        )
+        clear(self._folder.pretrain / "checkpoints")
+
+    def _train(self, hooks: HookRunner) -> tuple[dict[str, Any], Backbone, float]:
+        train, held_out, labels, ledger = self._pretraining_videos()
+        self._folder.write_note("ledger", {"pretrain": ledger.document()})
+        task, sampler, augmentation = self._task(len(train), labels)
+        pipeline = ViewPipeline(
+            reader=self._reader,
+            sampler=sampler,
+            augmentation=augmentation,
+            clip=self._clip,
+            seed=self._spec.seed,
+            pixels_here=self._device.type == "cpu",
+            labels=labels,
+        )
+        write_strips(self._folder.pretrain / "views", pipeline, train)
+        precision = self._precision()
+        job = PretrainJob(
+            task=task,
+            pipeline=pipeline,
+            records=train,
+            held_out=held_out,
+            protocol=self._protocol,
+            seed=self._spec.seed,
+            device=self._device,
+            precision=precision["precision"],
+            folder=self._folder.pretrain,
+            threads=loader_threads(),
+            checkpoint_seconds=self._settings.checkpoint_seconds,
+            hooks=hooks,
+            progress=self._progress,
+        )
+        result = pretrain(job)
+        clips = result["videos_seen"] * len(augmentation)
+        rate = clips / max(result["seconds"], 1e-9)
+        return {**result, "precision": precision}, task.backbone, rate
+
+    def _pretraining_videos(self) -> tuple[Any, Any, dict[str, int] | None, Ledger]:
+        """Training and held-out videos without labels; labels apart, for the supervised control alone."""
+        index = self._index(self._spec.pretrain)
+        expected = self._spec.pretrain_digest
+        found = index.digest if self._spec.task.name == SUPERVISED else index.unlabelled_digest
+        if found != expected:
+            raise DatasetError(
+                f"dataset {index.name!r} has changed since this cell was planned "
+                f"(digest {found[:12]}, planned with {expected[:12]}); start the bench again."
+            )
+        data = self._protocol.data
+        train = subset(index.parts["train"], data)
+        held_out = subset(index.parts["validation"], data)[: data.held_out_videos]
+        usable, ledger = audit([*train, *held_out], self._reader, data=data, progress=self._progress)
+        ids = {record.video_id for record in usable}
+        labels = None
+        if self._spec.task.name == SUPERVISED:
+            labels = {r.video_id: r.label for p in ("train", "validation") for r in index.parts[p]}  # type: ignore[index,misc]
+        return (
+            [record for record in train if record.video_id in ids],
+            [record for record in held_out if record.video_id in ids],
+            labels,
+            ledger,
+        )
+
+    def _index(self, component: Component) -> Index:
+        dataset = open_dataset(component, progress=self._progress, classes=self._settings.classes)
+        return build_index(component.name, dataset, self._protocol.data)
+
+    def _task(self, num_videos: int, labels: Any) -> tuple[PretextTask, ViewSampler, Augmentation]:
+        supervised = labels is not None
+        cls: Any = Supervised if supervised else _class("task", self._spec.task, self._settings.classes)
+        options = _options(cls, self._spec.task, "task")
+        context = TaskContext(
+            clip=self._clip,
+            num_videos=num_videos,
+            batch_size=min(self._protocol.pretrain.batch_size, num_videos),
+        )
+        torch.manual_seed(key_seed("task", self._spec.seed))
+        task: PretextTask = cls(self._backbone, options, context)
+        if not isinstance(getattr(task, "backbone", None), Backbone):
+            raise ContractError(
+                f"task {self._spec.task.name!r}: __init__ must set self.backbone = make_backbone()."
+            )
+        return task, cls.sampler(options, self._clip), cls.augmentation(options, self._clip)
+
+    def _precision(self) -> dict[str, Any]:
+        name = f"{self._spec.backbone.name} {dict(self._spec.backbone.options)}"
+        return choose(
+            self._protocol.pretrain.precision,
+            name=name,
+            make=self._backbone,
+            clip=self._clip,
+            device=self._device,
+            record=self._folder.runs / "precision.json",
+        )
+
+    # ------------------------------------------------------------------------------------- evaluation
+
+    def _evaluate(self, hooks: HookRunner) -> None:
+        todo = [(spec, path) for spec, path, done in self._folder.evaluations() if not done]
+        if not todo:
+            return
+        result = self._folder.pretrain_result() or {}
+        backbone = self._backbone()
+        load_weights(self._folder.weights, backbone)
+        if weights_digest(backbone) != result.get("weights_sha256"):
+            raise ContractError(
+                f"{str(self._folder.weights)!r} is not what pretraining wrote; remove the cell's folder."
+            )
+        around = Surroundings(
+            reader=self._reader,
+            protocol=self._protocol,
+            seed=self._spec.seed,
+            device=self._device,
+            threads=loader_threads(),
+            autocast=autocast_factory(self._precision()["precision"], self._device),
+            progress=self._progress,
+        )
+        store = FeatureStore()
+        targets: dict[str, tuple[Index, Ledger]] = {}
+        for spec, path in todo:
+            if spec.target.spec + spec.target_digest not in targets:
+                targets[spec.target.spec + spec.target_digest] = self._target(spec)
+            index, ledger = targets[spec.target.spec + spec.target_digest]
+            self._progress.say(f"evaluating {spec.label} on {spec.target.name}")
+            cls = _class("evaluator", spec.evaluator, self._settings.classes)
+            evaluator = cls(_options(cls, spec.evaluator, f"eval/{spec.evaluator.name}"))
+            data = TargetData(index, around=around, store=store)
+            path.mkdir(parents=True, exist_ok=True)
+            scores = run_evaluator(evaluator, backbone, data, around=around, folder=path)
+            rows = self._rows(spec, scores, ledger, result, path)
+            groups = {record.video_id: record.group for record in index.parts["test"]}
+            self._folder.write_evaluation(path, scores, rows, groups)
+            for row in rows:
+                hooks.result(row)
+
+    def _target(self, spec: EvaluationSpec) -> tuple[Index, Ledger]:
+        index = self._index(spec.target)
+        if index.digest != spec.target_digest:
+            raise DatasetError(
+                f"target {index.name!r} has changed since this evaluation was planned; start the bench again."
+            )
+        records = [record for part in index.parts.values() for record in part]
+        _, ledger = audit(records, self._reader, data=self._protocol.data, progress=self._progress)
+        note = self._folder.read_note("ledger")
+        note.setdefault("targets", {})[index.name] = ledger.document()
+        self._folder.write_note("ledger", note)
+        return readable(index, ledger.unreadable), ledger
+
+    def _rows(
+        self,
+        spec: EvaluationSpec,
+        scores: EvaluationResult,
+        ledger: Ledger,
+        result: Mapping[str, Any],
+        path: Path,
+    ) -> list[Row]:
+        pretraining = self._folder.read_note("ledger").get("pretrain", {"videos": 0, "unreadable": []})
+        videos = ledger.videos + pretraining["videos"]
+        unreadable = len(ledger.unreadable) + len(pretraining["unreadable"])
+        names = list(scores.metrics)
+        relative = path.relative_to(self._folder.runs).as_posix()
+        return [
+            Row(
+                cell_id=self._folder.cell_id,
+                evaluation_id=spec.evaluation_id,
+                protocol_name=self._protocol.name,
+                protocol_hash=self._protocol.hash,
+                task=self._spec.task.label,
+                role=self._spec.role,
+                backbone=self._spec.backbone.label,
+                pretrain=self._spec.pretrain.label,
+                target=spec.target.label,
+                evaluator=spec.evaluator.name,
+                evaluator_label=spec.label,
+                seed=self._spec.seed,
+                metric=name,
+                primary=name == names[0],
+                value=float(metric.value),
+                unit=metric.unit,
+                higher_is_better=metric.higher_is_better,
+                chance=metric.chance,
+                num_videos=len(scores.video_ids),
+                coverage=1.0 - unreadable / videos if videos else 1.0,
+                verdict=result.get("verdict", "ok"),
+                deterministic=self._device.type == "cpu",
+                cost=Cost.model_validate(result["cost"]),
+                per_video=f"{relative}/{per_video_file(name)}" if metric.per_video is not None else None,
+            )
+            for name, metric in scores.metrics.items()
+        ]
+
+
+def _local_rank() -> int:
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def _environment(spec: CellSpec, reader: FrameReader, device: torch.device) -> dict[str, Any]:
+    packages: Callable[[str], str] = version
+    return {
+        "vssl": packages("vssl"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": machine(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "loader_threads": loader_threads(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "packages": {name: packages(name) for name in ("torch", "numpy", "av", "opencv-python-headless")},
+        "decoder": reader.decode_parameters,
+        "components": {
+            kind: getattr(spec, kind).model_dump(mode="json") for kind in ("task", "backbone", "pretrain")
+        },
+    }
