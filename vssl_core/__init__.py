@@ -1,1 +1,173 @@
-"""The SDK and benchmark of vssl."""
+"""The SDK and benchmark of vssl.
+
+Everything that an author or a caller needs stands here; each name is imported when it is first used, so
+that `import vssl_core` costs nothing and needs no torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vssl_core import augmentation
+    from vssl_core.bench import bench
+    from vssl_core.errors import (
+        BusyError,
+        ContractError,
+        DataError,
+        DatasetError,
+        DivergedError,
+        HookError,
+        OptionError,
+        PluginError,
+        PluginLoadError,
+        ProtocolError,
+        SchemaError,
+        StoreError,
+        TrainingError,
+        UnknownNameError,
+        UsageError,
+        VideoError,
+        VsslError,
+        did_you_mean,
+    )
+    from vssl_core.interfaces import (
+        API_VERSION,
+        Backbone,
+        CellHandle,
+        DatasetContext,
+        EvaluationContext,
+        EvaluationData,
+        EvaluationPart,
+        EvaluationResult,
+        Evaluator,
+        Executor,
+        Metric,
+        PretextTask,
+        TaskContext,
+        TaskOutput,
+        TrainProgress,
+        VideoDataset,
+        ViewSampler,
+    )
+    from vssl_core.options import (
+        OPTION_OWNERS,
+        OptionRow,
+        Options,
+        build_options,
+        describe_options,
+        parse_options,
+    )
+    from vssl_core.registry import load, register, resolve, scan
+    from vssl_core.seeding import generator, key_digest, key_seed
+    from vssl_core.types import ClipSpec, Sampled, Split, VideoInfo, VideoRecord
+
+__all__ = [
+    "API_VERSION",
+    "OPTION_OWNERS",
+    "Backbone",
+    "BusyError",
+    "CellHandle",
+    "ClipSpec",
+    "ContractError",
+    "DataError",
+    "DatasetContext",
+    "DatasetError",
+    "DivergedError",
+    "EvaluationContext",
+    "EvaluationData",
+    "EvaluationPart",
+    "EvaluationResult",
+    "Evaluator",
+    "Executor",
+    "HookError",
+    "Metric",
+    "OptionError",
+    "OptionRow",
+    "Options",
+    "PluginError",
+    "PluginLoadError",
+    "PretextTask",
+    "ProtocolError",
+    "Sampled",
+    "SchemaError",
+    "Split",
+    "StoreError",
+    "TaskContext",
+    "TaskOutput",
+    "TrainProgress",
+    "TrainingError",
+    "UnknownNameError",
+    "UsageError",
+    "VideoDataset",
+    "VideoError",
+    "VideoInfo",
+    "VideoRecord",
+    "ViewSampler",
+    "VsslError",
+    "augmentation",
+    "bench",
+    "build_options",
+    "describe_options",
+    "did_you_mean",
+    "generator",
+    "key_digest",
+    "key_seed",
+    "load",
+    "parse_options",
+    "register",
+    "resolve",
+    "scan",
+]
+
+_MODULES = {
+    "bench": "bench",
+    "errors": """
+        BusyError ContractError DataError DatasetError DivergedError HookError OptionError
+        PluginError PluginLoadError ProtocolError SchemaError StoreError TrainingError
+        UnknownNameError UsageError VideoError VsslError did_you_mean
+    """,
+    "interfaces": """
+        API_VERSION Backbone CellHandle DatasetContext EvaluationContext EvaluationData
+        EvaluationPart EvaluationResult Evaluator Executor Metric PretextTask TaskContext
+        TaskOutput TrainProgress VideoDataset ViewSampler
+    """,
+    "options": "OPTION_OWNERS OptionRow Options build_options describe_options parse_options",
+    "registry": "load register resolve scan",
+    "seeding": "generator key_digest key_seed",
+    "types": "ClipSpec Sampled Split VideoInfo VideoRecord",
+}
+_MODULE_OF = {name: f"vssl_core.{module}" for module, names in _MODULES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "augmentation":
+        return import_module("vssl_core.augmentation")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("vssl")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """`vssl_core.bench` is the function, also after something imported the module of the same name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "bench" and isinstance(value, ModuleType):
+            value = value.bench
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,38 +1,86 @@
-"""Progress that a person can read: bars in a terminal, plain lines elsewhere, always on stderr."""
+"""Progress that a person can read: bars in a terminal, plain lines elsewhere, always on stderr.
+
+Every piece of work leaves one line when it ends; bars stand below those lines while it goes on.
+"""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
-__all__ = ["Progress", "Task", "quiet_progress", "terminal_progress"]
+__all__ = ["Meter", "Progress", "Task", "quiet_progress", "terminal_progress"]
 
 _LINE_SECONDS = 5.0  # between two plain lines of one task
 
 
 class Task(Protocol):
-    """One piece of work that advances."""
+    """One piece of work that advances; any thread may do so."""
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
-        """Move on by `amount` units; `note` replaces the text behind the bar."""
+        """Move on by `amount` units; `note` replaces the text behind the numbers."""
 
 
 class Progress(Protocol):
-    """Where parts report how far they are."""
+    """Where parts report how far they are. Tracks may be nested, and several be open at once."""
 
     def say(self, message: str) -> None:
         """One line that stays."""
 
-    def track(self, title: str, total: float | None, unit: str = "") -> _TaskContext:
-        """A context manager that gives a `Task`; rate and time left are shown per `unit`."""
+    def track(self, title: str, total: float | None, unit: str = "") -> AbstractContextManager[Task]:
+        """A piece of work of `total` units, None where nobody knows; shows the rate and the time left."""
 
 
-class _TaskContext(Protocol):
-    def __enter__(self) -> Task: ...
-    def __exit__(self, *exc: object) -> None: ...
+class Meter:
+    """How far one piece of work is, and that as text. Safe for threads."""
+
+    def __init__(self, title: str, total: float | None, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done = 0.0
+        self.note = ""
+        self._start_seconds = time.monotonic()
+        self._lock = threading.Lock()
+
+    def add(self, amount: float, note: str) -> None:
+        with self._lock:
+            self.done += amount
+            self.note = note or self.note
+
+    def text(self) -> str:
+        """`shapes: 12/96 files, 3.1 files/s, 27 s left, note`; at the end the time that it took."""
+        seconds = max(time.monotonic() - self._start_seconds, 1e-9)
+        rate = self.done / seconds
+        parts = [f"{self.title}: {self.count()}", rate_text(rate, self.unit)]
+        if self.total is not None and 0 < self.done < self.total:
+            parts.append(f"{duration_text((self.total - self.done) / rate)} left")
+        else:
+            parts.append(duration_text(seconds))
+        return ", ".join([*parts, *filter(None, [self.note])])
+
+    def count(self) -> str:
+        """`12/96 files`."""
+        total = "" if self.total is None else f"/{self.total:,.0f}"
+        return f"{self.done:,.0f}{total} {self.unit}".rstrip()
+
+
+def rate_text(per_second: float, unit: str) -> str:
+    """`3.1 files/s`, or `2.5 s each` where one takes longer than a second."""
+    if 0 < per_second < 1:
+        return f"{duration_text(1 / per_second)} each"
+    return f"{per_second:,.{1 if per_second < 100 else 0}f} {unit}".rstrip() + "/s"
+
+
+def duration_text(seconds: float) -> str:
+    """`4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds) // 60
+    if minutes < 60:
+        return f"{minutes} min {round(seconds) % 60:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
 class _Quiet:
@@ -49,33 +97,16 @@ class _Quiet:
 
 
 class _LineTask:
-    def __init__(self, out: TextIO, title: str, total: float | None, unit: str) -> None:
-        self._out, self._title, self._total, self._unit = out, title, total, unit
-        self._start = self._last = time.monotonic()
-        self._done = 0.0
-        self._note = ""
+    def __init__(self, lines: _Lines, meter: Meter) -> None:
+        self._lines, self._meter = lines, meter
+        self._last_seconds = time.monotonic()
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
-        self._done += amount
-        self._note = note or self._note
+        self._meter.add(amount, note)
         now = time.monotonic()
-        if now - self._last >= _LINE_SECONDS:
-            self._last = now
-            self.line()
-
-    def line(self) -> None:
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        rate = self._done / seconds
-        text = f"{self._title}: {self._done:.0f}"
-        if self._total is not None:
-            text += f"/{self._total:.0f}"
-        text += f" {self._unit}".rstrip() + f", {rate:.1f}/s"
-        if self._total is not None and self._done < self._total:
-            left = (self._total - self._done) / rate if rate else float("inf")
-            text += f", {left:.0f} s left" if left != float("inf") else ""
-        else:
-            text += f", {seconds:.1f} s"
-        print(text + (f", {self._note}" if self._note else ""), file=self._out, flush=True)
+        if now - self._last_seconds >= _LINE_SECONDS:
+            self._last_seconds = now
+            self._lines.say(self._meter.text())
 
 
 class _Lines:
@@ -83,50 +114,16 @@ class _Lines:
         self._out = out
 
     def say(self, message: str) -> None:
-        print(message, file=self._out, flush=True)
+        self._out.write(f"{message}\n")
+        self._out.flush()
 
     @contextmanager
     def track(self, title: str, total: float | None, unit: str = "") -> Iterator[Task]:
-        task = _LineTask(self._out, title, total, unit)
-        yield task
-        task.line()
-
-
-class _RichTask:
-    def __init__(self, bars: object, row: object) -> None:
-        self._bars, self._row = bars, row
-
-    def advance(self, amount: float = 1.0, note: str = "") -> None:
-        if note:
-            self._bars.update(self._row, note=note)  # type: ignore[attr-defined]
-        self._bars.advance(self._row, amount)  # type: ignore[attr-defined]
-
-
-class _Rich:
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True)
-
-    def say(self, message: str) -> None:
-        self._console.print(message, markup=False, highlight=False)
-
-    @contextmanager
-    def track(self, title: str, total: float | None, unit: str = "") -> Iterator[Task]:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        from vssl_core._rate import RateColumn
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}" if total is not None else "{task.completed:.0f}"),
-            RateColumn(unit),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Progress(*columns, console=self._console) as bars:
-            yield _RichTask(bars, bars.add_task(title, total=total, note=""))
+        meter = Meter(title, total, unit)
+        try:
+            yield _LineTask(self, meter)
+        finally:
+            self.say(meter.text())
 
 
 def quiet_progress() -> Progress:
@@ -135,6 +132,10 @@ def quiet_progress() -> Progress:
 
 
 def terminal_progress(out: TextIO | None = None) -> Progress:
-    """Bars where stderr is a terminal, otherwise a plain line every few seconds."""
+    """Bars where the stream (stderr, unless another is given) is a terminal, otherwise plain lines."""
     stream = out or sys.stderr
-    return _Rich() if out is None and stream.isatty() else _Lines(stream)
+    if not stream.isatty():
+        return _Lines(stream)
+    from vssl_core._bars import Bars
+
+    return Bars(stream)
