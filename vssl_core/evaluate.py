@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vssl_core.augmentation.ops import CenterCrop, HorizontalFlip, RandomCrop, ViewAugmentation
+from vssl_core.augmentation.ops import CenterCrop, HorizontalFlip, Op, RandomCrop, ViewAugmentation
 from vssl_core.checkpoint import weights_digest
 from vssl_core.data import Index
 from vssl_core.errors import ContractError, DatasetError
@@ -107,7 +107,7 @@ class _Part(EvaluationPart):
         around = self._around
         clip, evaluation = around.protocol.clip.spec(), around.protocol.evaluation
         if train:
-            crop = {
+            crop: tuple[Op, ...] = {
                 "center": (CenterCrop(evaluation.crop_scale),),
                 "crop": (RandomCrop(evaluation.crop_scale),),
                 "crop_flip": (RandomCrop(evaluation.crop_scale), HorizontalFlip()),

@@ -229,5 +229,5 @@ def current_key(spec: CellSpec) -> dict[str, Any]:
         if made.spec.startswith("control:"):
             now[kind] = _control(made.name, made.options)
         else:
-            now[kind] = component(kind, made.spec, made.options, owner=kind)[0]  # type: ignore[arg-type]
+            now[kind] = component(kind, made.spec, made.options, owner=kind)[0]
     return spec.model_copy(update=now).key()

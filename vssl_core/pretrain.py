@@ -25,7 +25,7 @@ from vssl_core import checkpoint, distributed
 from vssl_core.budget import Meter, Spent
 from vssl_core.curve import Curve
 from vssl_core.errors import ContractError, DatasetError, DivergedError
-from vssl_core.hooks import HookRunner
+from vssl_core.hooks import Hooks, RunInfo
 from vssl_core.interfaces import PretextTask, TaskOutput, TrainProgress
 from vssl_core.interrupt import Interruption
 from vssl_core.monitors import collapse_verdict, effective_rank, feature_std
@@ -58,6 +58,9 @@ class PretrainJob:
         folder: Takes `curve.jsonl` and checkpoints.
         threads: Threads that load.
         checkpoint_seconds: Pause between two checkpoints.
+        hooks: Told of steps and checkpoints.
+        run: What hooks are told the run is.
+        progress: Progress bars.
     """
 
     task: PretextTask
@@ -71,7 +74,8 @@ class PretrainJob:
     folder: Path
     threads: int
     checkpoint_seconds: float
-    hooks: HookRunner
+    hooks: Hooks
+    run: RunInfo
     progress: Progress
 
 
@@ -283,7 +287,7 @@ class _Run:
             "held_out": self._held_out,
         }
         path = checkpoint.save_checkpoint(self._checkpoints, self.step, tensors, state)
-        self._job.hooks.checkpoint_saved(path)
+        self._job.hooks.checkpoint_saved(self._job.run, path)
         self._meter.start()
 
     # -- a step
@@ -327,7 +331,7 @@ class _Run:
         row = {"step": self.step, "epoch": now.epoch, "fraction": self._meter.fraction, **metrics}
         if distributed.rank() == 0:
             self._curve.append(row)
-        self._job.hooks.step_end(self.step, dict(metrics))
+        self._job.hooks.step_end(self._job.run, self.step, metrics)
 
     # -- held-out videos and monitors
 

@@ -21,7 +21,7 @@ from vssl_core.controls import RANDOM_INIT, SUPERVISED, Supervised
 from vssl_core.data import Index, Ledger, audit, build_index, loader_threads, subset
 from vssl_core.errors import ContractError, DatasetError
 from vssl_core.evaluate import FeatureStore, Surroundings, TargetData, readable, run_evaluator
-from vssl_core.hooks import HookRunner, RunInfo
+from vssl_core.hooks import Hooks, RunInfo, load_hooks
 from vssl_core.interfaces import (
     Backbone,
     DatasetContext,
@@ -107,7 +107,8 @@ def _class(kind: registry.Kind, component: Component, classes: Mapping[str, type
 
 
 def _options(cls: Any, component: Component, owner: str) -> Options:
-    return build_options(cls.Options, component.options, owner=owner)
+    options: Options = build_options(cls.Options, component.options, owner=owner)
+    return options
 
 
 class _Cell:
@@ -129,12 +130,19 @@ class _Cell:
 
     def run(self) -> None:
         """Pretrain, then evaluate; each only if it is not done."""
-        hooks = HookRunner.load(self._run_info(), disabled=self._settings.no_plugins)
-        with hooks:
+        hooks, run = load_hooks(disabled=self._settings.no_plugins), self._run_info()
+        for problem in hooks.problems:
+            self._progress.say(problem)
+        hooks.run_start(run)
+        try:
             if self._folder.pretrain_result() is None:
                 self._pretrain(hooks)
             if distributed.rank() == 0:
                 self._evaluate(hooks)
+        except BaseException as error:
+            hooks.run_end(run, error)
+            raise
+        hooks.run_end(run)
 
     def _run_info(self) -> RunInfo:
         budget = self._protocol.pretrain.budget
@@ -144,7 +152,8 @@ class _Cell:
             task=self._spec.task.name,
             backbone=self._spec.backbone.name,
             seed=self._spec.seed,
-            budget=f"{budget.amount:g} {budget.currency}",
+            budget=budget.amount,
+            currency=budget.currency,
         )
 
     def _backbone(self) -> Backbone:
@@ -160,7 +169,7 @@ class _Cell:
 
     # ------------------------------------------------------------------------------------ pretraining
 
-    def _pretrain(self, hooks: HookRunner) -> None:
+    def _pretrain(self, hooks: Hooks) -> None:
         self._folder.write_note("environment", _environment(self._spec, self._reader, self._device))
         backbone = self._backbone()
         gflops, missing = cost.count_flops(backbone, self._clip)
@@ -187,7 +196,7 @@ class _Cell:
         )
         clear(self._folder.pretrain / "checkpoints")
 
-    def _train(self, hooks: HookRunner) -> tuple[dict[str, Any], Backbone, float]:
+    def _train(self, hooks: Hooks) -> tuple[dict[str, Any], Backbone, float]:
         train, held_out, labels, ledger = self._pretraining_videos()
         self._folder.write_note("ledger", {"pretrain": ledger.document()})
         task, sampler, augmentation = self._task(len(train), labels)
@@ -215,6 +224,7 @@ class _Cell:
             threads=loader_threads(),
             checkpoint_seconds=self._settings.checkpoint_seconds,
             hooks=hooks,
+            run=self._run_info(),
             progress=self._progress,
         )
         result = pretrain(job)
@@ -239,7 +249,8 @@ class _Cell:
         ids = {record.video_id for record in usable}
         labels = None
         if self._spec.task.name == SUPERVISED:
-            labels = {r.video_id: r.label for p in ("train", "validation") for r in index.parts[p]}  # type: ignore[index,misc]
+            labelled = [*index.parts["train"], *index.parts["validation"]]
+            labels = {r.video_id: r.label for r in labelled if r.label is not None}
         return (
             [record for record in train if record.video_id in ids],
             [record for record in held_out if record.video_id in ids],
@@ -281,7 +292,7 @@ class _Cell:
 
     # ------------------------------------------------------------------------------------- evaluation
 
-    def _evaluate(self, hooks: HookRunner) -> None:
+    def _evaluate(self, hooks: Hooks) -> None:
         todo = [(spec, path) for spec, path, done in self._folder.evaluations() if not done]
         if not todo:
             return
@@ -317,7 +328,7 @@ class _Cell:
             groups = {record.video_id: record.group for record in index.parts["test"]}
             self._folder.write_evaluation(path, scores, rows, groups)
             for row in rows:
-                hooks.result(row)
+                hooks.result(self._run_info(), row)
 
     def _target(self, spec: EvaluationSpec) -> tuple[Index, Ledger]:
         index = self._index(spec.target)

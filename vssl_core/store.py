@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from vssl_core.cells import CELL_SCHEMA, CellSpec, EvaluationSpec
 from vssl_core.errors import SchemaError, StoreError, UnknownNameError, did_you_mean
@@ -30,6 +30,9 @@ from vssl_core.protocol import PROTOCOL_SCHEMA, Protocol
 from vssl_core.rows import ROW_SCHEMA, Row
 
 __all__ = ["CellFolder", "all_cells", "find_cell"]
+
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
 class CellFolder:
@@ -194,7 +197,7 @@ def _per_video_csv(ids: Sequence[str], groups: Mapping[str, str | None], values:
     return buffer.getvalue().encode()
 
 
-def _parse(model: Any, document: Any, path: Path) -> Any:
+def _parse(model: type[AnyModel], document: Any, path: Path) -> AnyModel:
     try:
         return model.model_validate(document)
     except ValidationError as error:

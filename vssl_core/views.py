@@ -9,7 +9,7 @@ the whole batch with the same drawn parameters.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -186,7 +186,7 @@ def _stack_info(values: Sequence[Any]) -> Tensor:
 
 def load_batches(
     pipeline: ViewPipeline, batches: Iterable[Sequence[Key]], *, threads: int, prefetch: int
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Batches in order, made by threads of this process, `prefetch` samples in advance at most."""
     waiting: deque[Sequence[Key]] = deque()
 
