@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vssl_core.errors import ContractError
 from vssl_core.interfaces import Backbone, EvaluationContext, EvaluationData, EvaluationPart
-from vssl_core.progress import quiet_progress
+from vssl_core.progress import Progress, quiet_progress
 from vssl_core.seeding import generator
 from vssl_core.types import ClipSpec, VideoRecord
 
@@ -156,14 +156,18 @@ def said() -> Said:
     return Said()
 
 
-@pytest.fixture
-def context(tmp_path: Path, said: Said) -> EvaluationContext:
+def make_context(folder: Path, progress: Progress) -> EvaluationContext:
     return EvaluationContext(
         clip=CLIP,
         seed=0,
         device=torch.device("cpu"),
         num_test_clips=3,
-        folder=tmp_path,
-        progress=said,
+        folder=folder,
+        progress=progress,
         autocast=nullcontext,
     )
+
+
+@pytest.fixture
+def context(tmp_path: Path, said: Said) -> EvaluationContext:
+    return make_context(tmp_path, said)
