@@ -50,15 +50,25 @@ class Meter:
         self.flops += spent.flops
 
     @property
-    def fraction(self) -> float:
-        """Share of the budget that is used, in [0, 1]; exactly 1 when it is used up."""
+    def unit(self) -> str:
+        """What is counted, in a word."""
+        return "videos" if self._currency == "epochs" else self._currency
+
+    @property
+    def left(self) -> float:
+        """How much of the budget is left, in `unit`."""
         used = {
             "epochs": float(self.videos),
             "frames": float(self.frames),
             "flops": self.flops,
             "seconds": self.seconds,
         }[self._currency]
-        return min(used / self._total, 1.0)
+        return max(self._total - used, 0.0)
+
+    @property
+    def fraction(self) -> float:
+        """Share of the budget that is used, in [0, 1]; exactly 1 when it is used up."""
+        return 1.0 - self.left / self._total
 
     @property
     def done(self) -> bool:

@@ -6,9 +6,9 @@ import copy
 import logging
 import resource
 import sys
+import warnings
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 from vssl_core.interfaces import Backbone
@@ -30,6 +30,14 @@ _FREE = frozenset(
 def count_flops(backbone: Backbone, clip: ClipSpec) -> tuple[float, dict[str, int]]:
     """GFLOPs of one clip (multiplies and adds counted separately), and operators that fvcore cannot count."""
     logging.getLogger("fvcore").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fvcore rests on torch.jit, which torch deprecates
+        return _count(backbone, clip)
+
+
+def _count(backbone: Backbone, clip: ClipSpec) -> tuple[float, dict[str, int]]:
+    from fvcore.nn import FlopCountAnalysis
+
     model = copy.deepcopy(backbone).cpu().float().eval()
     shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
     with torch.no_grad():

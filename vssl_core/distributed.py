@@ -7,7 +7,7 @@ see all embeddings, and gradients flow through all of it. In one process everyth
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -22,6 +22,9 @@ __all__ = [
     "sum_over_processes",
     "world_size",
 ]
+
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def _active() -> bool:
@@ -139,7 +142,7 @@ class _Dropout(nn.Dropout):
         return input * F.dropout(whole, self.p)[rank() * rows : (rank() + 1) * rows]
 
 
-def share_batch_layers(module: nn.Module) -> nn.Module:
+def share_batch_layers(module: Module) -> Module:
     """Make BatchNorm and Dropout act on the batch of all processes; in one process change nothing.
 
     On CUDA BatchNorm becomes `torch.nn.SyncBatchNorm`, which refuses CPUs; elsewhere a layer of the

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vssl_core import precision
 from vssl_core.augmentation.ops import CenterCrop, HorizontalFlip, Op, RandomCrop, ViewAugmentation
 from vssl_core.checkpoint import weights_digest
 from vssl_core.data import Index
@@ -107,11 +108,12 @@ class _Part(EvaluationPart):
         around = self._around
         clip, evaluation = around.protocol.clip.spec(), around.protocol.evaluation
         if train:
-            crop: tuple[Op, ...] = {
+            crops: dict[str, tuple[Op, ...]] = {
                 "center": (CenterCrop(evaluation.crop_scale),),
                 "crop": (RandomCrop(evaluation.crop_scale),),
                 "crop_flip": (RandomCrop(evaluation.crop_scale), HorizontalFlip()),
-            }[evaluation.augmentation]
+            }
+            crop = crops[evaluation.augmentation]
             sampler: ViewSampler = UniformClip(clip)
             augmentation = {_CLIP: ViewAugmentation(crop)}
         else:
@@ -221,7 +223,7 @@ def run_evaluator(
         autocast=around.autocast,
     )
     torch.manual_seed(key_seed("evaluate", around.seed))
-    mine = copy.deepcopy(backbone).to(device=around.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    mine = precision.to_device(copy.deepcopy(backbone), around.device)
     result = evaluator.evaluate(mine, data, context)
     _check(type(evaluator).__name__, result)
     return result

@@ -13,19 +13,31 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from vssl_core.errors import StoreError
 from vssl_core.files import read_json, write_json
 from vssl_core.interfaces import Backbone
 from vssl_core.types import ClipSpec
 
-__all__ = ["autocast_factory", "choose", "machine"]
+__all__ = ["autocast_factory", "choose", "machine", "to_device"]
 
 Autocast = Callable[[], AbstractContextManager[Any]]
 _SCHEMA = 1
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def to_device(module: Module, device: torch.device) -> Module:
+    """Move a module, with its convolution weights in channels-last memory of their rank."""
+    module = module.to(device)
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim in layouts:
+            tensor.data = tensor.data.contiguous(memory_format=layouts[tensor.ndim])
+    return module
 
 
 def autocast_factory(precision: str, device: torch.device) -> Autocast:
@@ -117,7 +129,7 @@ def _step_seconds(
     make: Callable[[], Backbone], clip: ClipSpec, device: torch.device, precision: str
 ) -> float:
     """The faster of two training steps after one to warm up."""
-    backbone = make().to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    backbone = to_device(make(), device)
     shape = (8, 3, clip.num_frames, clip.crop_size, clip.crop_size)
     video = torch.zeros(shape, device=device).to(memory_format=torch.channels_last_3d)
     autocast = autocast_factory(precision, device)

@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vssl_core import checkpoint, distributed
+from vssl_core import checkpoint, distributed, precision
 from vssl_core.budget import Meter, Spent
 from vssl_core.curve import Curve
 from vssl_core.errors import ContractError, DatasetError, DivergedError
@@ -30,7 +30,6 @@ from vssl_core.interfaces import PretextTask, TaskOutput, TrainProgress
 from vssl_core.interrupt import Interruption
 from vssl_core.monitors import collapse_verdict, effective_rank, feature_std
 from vssl_core.optim import build_optimizer, set_rate
-from vssl_core.precision import autocast_factory
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.seeding import key_seed
@@ -90,11 +89,10 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
     accelerator = Accelerator(
         cpu=job.device.type == "cpu", gradient_accumulation_steps=options.accumulation, mixed_precision="no"
     )
-    task = distributed.share_batch_layers(job.task)
-    task = task.to(device=job.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    task = precision.to_device(distributed.share_batch_layers(job.task), job.device)
     optimizer = build_optimizer(task, options.optimizer)
     model, stepper = accelerator.prepare(task, optimizer)
-    autocast = autocast_factory(job.precision, job.device)
+    autocast = precision.autocast_factory(job.precision, job.device)
 
     plan = _Plan.of(job)
     meter = Meter(options.budget, plan.steps_per_epoch * plan.batch_size)
@@ -107,6 +105,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
     with closing(batches), Interruption() as interruption, run.bar() as bar:
         meter.start()
         while not meter.done:
+            left = meter.left
             now = TrainProgress(run.step, run.step // plan.steps_per_epoch, meter.fraction)
             rate = set_rate(optimizer, options.optimizer, meter.fraction)
             _seed_everything(job.seed, run.step)
@@ -130,7 +129,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
             stepper.zero_grad()
             task.after_step(now)
             run.finish_step(plan.batch_size, frames, {**metrics, "lr": rate, "grad_norm": float(norm)}, now)
-            bar.advance(meter.fraction - now.fraction, note=f"loss {metrics['loss']:.3f}")
+            bar.advance(left - meter.left, note=f"loss {metrics['loss']:.3f}")
             if run.held_out_due():
                 run.take_held_out(plan, autocast)
             if interruption.requested or run.checkpoint_due() or meter.done:
@@ -294,7 +293,7 @@ class _Run:
 
     def bar(self) -> AbstractContextManager[Any]:
         """A progress bar over the budget."""
-        return self._job.progress.track("pretraining", 1.0 - self._meter.fraction, "budget")
+        return self._job.progress.track("pretraining", self._meter.left, self._meter.unit)
 
     def counting_flops(self) -> AbstractContextManager[Any]:
         """Counts the first step's FLOPs, forward and backward, heads and twins included."""

@@ -1,0 +1,132 @@
+"""From a dataset to the videos of a protocol: contract checks, carving, subsets, digests, order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vssl_core.data import Index, Ledger, audit, build_index, subset
+from vssl_core.errors import ContractError, DatasetError, ProtocolError, VideoError
+from vssl_core.interfaces import VideoDataset
+from vssl_core.progress import quiet_progress
+from vssl_core.protocol import Data
+from vssl_core.types import Split, VideoRecord
+from vssl_core.video import FrameReader
+from vssl_core.views import epoch_order
+
+
+class Listed(VideoDataset):
+    """A dataset that says what it is told to say."""
+
+    def __init__(
+        self, parts: dict[Split, Sequence[VideoRecord]], classes: Sequence[str] = ("a", "b")
+    ) -> None:
+        self._parts, self._classes = parts, classes
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self._classes
+
+    def records(self, split: Split) -> Sequence[VideoRecord]:
+        return self._parts.get(split, ())
+
+
+def _videos(count: int, *, start: int = 0, per_group: int = 2) -> list[VideoRecord]:
+    return [
+        VideoRecord(f"v{i:03d}", f"/nowhere/{i}.mp4", i % 2, f"g{i // per_group}")
+        for i in range(start, start + count)
+    ]
+
+
+def test_validation_is_carved_by_group_and_keeps_every_class_in_training() -> None:
+    index = build_index("x", Listed({"train": _videos(40), "test": _videos(4, start=40)}), Data())
+    train, validation = index.parts["train"], index.parts["validation"]
+    assert len(train) + len(validation) == 40
+    assert 4 <= len(validation) <= 8
+    assert not {r.group for r in train} & {r.group for r in validation}
+    assert {r.label for r in train} == {0, 1}
+    again = build_index("x", Listed({"train": _videos(40), "test": _videos(4, start=40)}), Data())
+    assert again.digest == index.digest
+
+
+def test_one_group_cannot_be_split() -> None:
+    index = build_index("x", Listed({"train": _videos(6, per_group=6)}), Data())
+    assert len(index.parts["train"]) == 6
+    assert index.parts["validation"] == ()
+
+
+@pytest.mark.parametrize(
+    ("parts", "match"),
+    [
+        ({"train": [*_videos(2), *_videos(1)]}, "stands twice"),
+        ({"train": _videos(4), "test": [replace(_videos(1)[0], group="other")]}, "'v000' is in"),
+        ({"train": _videos(4), "test": [replace(_videos(1)[0], video_id="new")]}, "group 'g0' is in"),
+        ({"train": [replace(_videos(1)[0], label=2)]}, "label 2.*0 … 1"),
+    ],
+)
+def test_broken_contracts_are_named(parts: dict[Split, list[VideoRecord]], match: str) -> None:
+    with pytest.raises(ContractError, match=match):
+        build_index("x", Listed(parts), Data())
+
+
+def test_no_training_video() -> None:
+    with pytest.raises(DatasetError, match="no training videos"):
+        build_index("x", Listed({}), Data())
+
+
+def test_pins() -> None:
+    dataset = Listed({"train": _videos(8)})
+    digest = build_index("x", dataset, Data()).digest
+    build_index("x", dataset, Data(pins={"x": digest}))
+    with pytest.raises(ProtocolError, match="pins"):
+        build_index("x", dataset, Data(pins={"x": "0" * 64}))
+
+
+def test_digest_sees_labels_and_the_unlabelled_one_does_not() -> None:
+    one = build_index("x", Listed({"train": _videos(8)}), Data())
+    flipped = {s: tuple(replace(r, label=1 - (r.label or 0)) for r in p) for s, p in one.parts.items()}
+    other = Index("x", one.classes, flipped)
+    assert one.digest != other.digest
+    assert one.unlabelled_digest == other.unlabelled_digest
+
+
+def test_subsets_are_nested_unlabelled_and_independent_of_order() -> None:
+    videos = _videos(30)
+    small, large = subset(videos, Data(num_videos=5)), subset(videos, Data(num_videos=12))
+    assert {r.video_id for r in small} < {r.video_id for r in large}
+    assert all(r.label is None for r in large)
+    backwards = subset(videos[::-1], Data(num_videos=5))
+    assert {r.video_id for r in backwards} == {r.video_id for r in small}
+    assert {r.video_id for r in subset(videos, Data(num_videos=5, subset_seed=1))} != {
+        r.video_id for r in small
+    }
+
+
+def test_leaving_a_video_out_keeps_the_order_of_the_others() -> None:
+    videos = _videos(20)
+    whole = [r.video_id for r in epoch_order(videos, seed=3, epoch=2)]
+    less = [r.video_id for r in epoch_order(videos[:7] + videos[8:], seed=3, epoch=2)]
+    assert [name for name in whole if name != videos[7].video_id] == less
+    assert whole != [r.video_id for r in epoch_order(videos, seed=3, epoch=3)]
+    assert whole != [r.video_id for r in epoch_order(videos, seed=4, epoch=2)]
+    first = np.array([epoch_order(videos, seed=s, epoch=0)[0].video_id for s in range(200)])
+    assert len(set(first)) > 15
+
+
+def test_unreadable_videos_stop_or_are_recorded(tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"not a video")
+    videos = [VideoRecord("bad", str(tmp_path / "bad.mp4")), VideoRecord("gone", str(tmp_path / "gone.mp4"))]
+    with pytest.raises(VideoError, match=r"bad\.mp4"):
+        audit(videos, FrameReader(), data=Data(), progress=quiet_progress())
+    with pytest.raises(DatasetError, match="none of 2 videos"):
+        audit(videos, FrameReader(), data=Data(unreadable="lenient"), progress=quiet_progress())
+
+
+def test_coverage_counts_what_is_missing() -> None:
+    ledger = Ledger(4, {"v1": "broken"})
+    assert ledger.coverage == 0.75
+    assert ledger.document() == {"videos": 4, "unreadable": [{"video_id": "v1", "reason": "broken"}]}
