@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Task as Row
 from rich.text import Text
 
-from vssl_core.progress import Meter, Task, rate_text
+from vssl_core._meter import Meter, rate_text
+
+if TYPE_CHECKING:
+    from vssl_core.progress import Task
 
 __all__ = ["Bars"]
 

@@ -138,7 +138,7 @@ class Hooks:
             getattr(self._managers[ref].hook, event)(**arguments)
         except Exception as error:
             raise HookError(
-                f"{ref} raised {type(error).__name__} in {event}: {error}. "
+                f"{ref} failed in {event} with {type(error).__name__}: {error}. "
                 f"Leave it out with --no-plugin {ref.name}, or all hooks with VSSL_DISABLE_PLUGINS=1."
             ) from error
 

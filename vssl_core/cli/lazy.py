@@ -33,11 +33,16 @@ class LazyCommand(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """The context of the real command, which click then invokes."""
-        module, _, attribute = self._target.partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        command = self.real()
         if all(parameter.name != _DEBUG for parameter in command.params):
             debug_option(command)
         return command.make_context(info_name, args, parent, **extra)
+
+    def real(self) -> click.Command:
+        """Import the command."""
+        module, _, attribute = self._target.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
 
 def _remember(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:

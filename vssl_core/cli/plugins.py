@@ -16,7 +16,7 @@ from vssl_core.registry import (
     KINDS,
     Kind,
     PluginRef,
-    conflict,
+    conflicts,
     import_target,
     load,
     resolve,
@@ -42,7 +42,8 @@ def plugins() -> None:
 def list_plugins(kind: Kind | None, as_json: bool, with_load: bool) -> None:
     """List the installed components, importing none of them unless --load is given."""
     found = scan()
-    rows = [_row(ref, found, with_load=with_load) for ref in found if kind in (None, ref.kind)]
+    clashes = conflicts(found)
+    rows = [_row(ref, clashes.get(ref, ""), with_load=with_load) for ref in found if kind in (None, ref.kind)]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
@@ -51,7 +52,7 @@ def list_plugins(kind: Kind | None, as_json: bool, with_load: bool) -> None:
         click.echo(f"left out: {problem}", err=True)
 
 
-def _row(ref: PluginRef, found: Sequence[PluginRef], *, with_load: bool) -> dict[str, str]:
+def _row(ref: PluginRef, clash: str, *, with_load: bool) -> dict[str, str]:
     problem = _load_problem(ref) if with_load else ""
     return {
         "kind": ref.kind,
@@ -61,7 +62,7 @@ def _row(ref: PluginRef, found: Sequence[PluginRef], *, with_load: bool) -> dict
         "origin": ref.origin,
         "target": ref.target,
         "status": "broken" if problem else "ok" if with_load else "found",
-        "note": "; ".join(filter(None, [conflict(ref, found), problem])),
+        "note": "; ".join(filter(None, [clash, problem])),
     }
 
 

@@ -7,7 +7,7 @@ Discovery never raises and never imports a component; use never guesses. A compo
 from __future__ import annotations
 
 from vssl_core.registry.digest import plugin_digest
-from vssl_core.registry.discovery import conflict, register, scan, scan_problems
+from vssl_core.registry.discovery import conflicts, register, scan, scan_problems
 from vssl_core.registry.loading import import_target, load
 from vssl_core.registry.ref import GROUPS, KINDS, Kind, Origin, PluginRef
 from vssl_core.registry.resolving import resolve
@@ -18,7 +18,7 @@ __all__ = [
     "Kind",
     "Origin",
     "PluginRef",
-    "conflict",
+    "conflicts",
     "import_target",
     "load",
     "plugin_digest",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from email import message_from_string
 from functools import cache
 from importlib import metadata
@@ -20,7 +20,7 @@ from vssl_core.registry.ref import (
     class_target,
 )
 
-__all__ = ["conflict", "register", "scan", "scan_problems"]
+__all__ = ["conflicts", "register", "scan", "scan_problems"]
 
 _CORE_DIST = "vssl"
 _KIND_OF_GROUP = {group: kind for kind, group in GROUPS.items()}
@@ -61,9 +61,17 @@ def register(kind: Kind, name: str, cls: type) -> PluginRef:
     return ref
 
 
-def conflict(ref: PluginRef, refs: Sequence[PluginRef]) -> str:
-    """Why the bare name of `ref` does not lead to it, or empty. `refs` are those of one `scan`."""
-    others = [other for other in refs if (other.kind, other.name) == (ref.kind, ref.name) and other != ref]
+def conflicts(refs: Iterable[PluginRef]) -> dict[PluginRef, str]:
+    """Those components to which their bare name does not lead, each with the reason and the way out."""
+    of_name: dict[tuple[Kind, str], list[PluginRef]] = {}
+    for ref in refs:
+        of_name.setdefault((ref.kind, ref.name), []).append(ref)
+    reasons = {ref: _conflict(ref, same) for same in of_name.values() for ref in same}
+    return {ref: reason for ref, reason in reasons.items() if reason}
+
+
+def _conflict(ref: PluginRef, same: Sequence[PluginRef]) -> str:
+    others = [other for other in same if other != ref]
     if not NAME_PATTERN.fullmatch(ref.name):
         return f"its name is not of the form {NAME_PATTERN.pattern}"
     if not others or ref.origin == "built-in":
