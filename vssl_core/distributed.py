@@ -108,7 +108,8 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
         axes = [axis for axis in range(input.ndim) if axis != 1]
         shape = [1, -1] + [1] * (input.ndim - 2)
         count = world_size() * input.numel() // input.shape[1]
-        x = input.float()
+        half = input.dtype in (torch.float16, torch.bfloat16)
+        x = input.float() if half else input
         mean_C: Tensor = _AllSum.apply(x.sum(axes)) / count
         centred = x - mean_C.view(shape)
         var_C: Tensor = _AllSum.apply(centred.square().sum(axes)) / count

@@ -149,10 +149,10 @@ class PretextTask(nn.Module, ABC):
     # The rest has working defaults; override what the method needs. `*_step` run once per optimiser
     # step on every process, with equal state everywhere.
 
-    def before_step(self, progress: TrainProgress) -> None:  # noqa: B027
+    def before_step(self, progress: TrainProgress) -> None:
         """Before the forward pass of a step (schedules, EMA of the MoCo kind)."""
 
-    def after_step(self, progress: TrainProgress) -> None:  # noqa: B027
+    def after_step(self, progress: TrainProgress) -> None:
         """After the optimiser changed the weights (EMA, queues)."""
 
     def param_groups(self) -> list[dict[str, Any]]:

@@ -98,7 +98,7 @@ def show(result: object) -> None:
 
     assert isinstance(result, BenchResult)
     if result.rows:
-        click.echo(render_rows(result.rows, "rich"))
+        click.echo(render_rows(result.rows, "rich", runs=result.report.parent))
     for name, reason in result.failures.items():
         click.echo(f"failed: {name}: {reason}", err=True)
     click.echo(f"report: {result.report}", err=True)
