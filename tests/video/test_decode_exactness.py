@@ -1,0 +1,160 @@
+"""The frame that is asked for is the frame that comes, whatever the file is like."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from video_samples import (
+    GENERATED,
+    GOP12,
+    SHARED,
+    VARIABLE_MS,
+    X264,
+    cut_by_copy,
+    generate,
+    number_of,
+    plain_decode,
+    write_video,
+)
+
+from vssl_core.types import VideoRecord
+from vssl_core.video import FrameReader
+from vssl_core.video.decode import decode_some
+from vssl_core.video.table import scan
+
+SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".mov")
+REAL = sorted(path for path in (SHARED / "clips").rglob("*") if path.suffix in SUFFIXES)
+REAL = [path for path in REAL if path.name != "corrupted.mp4"]
+REAL += (
+    sorted((SHARED / "weizmann").rglob("*.avi"))[::30] + sorted((SHARED / "ucf101-6").rglob("*.mp4"))[::250]
+)
+
+
+def selections(count: int) -> list[list[int]]:
+    """Clips at several strides, scattered frames, single frames, the ends."""
+    rng = random.Random(count)
+    clips = [[0], [count - 1], [count - 1, 0, count // 2, 0]]
+    for stride in (1, 2, 4):
+        start = rng.randrange(count)
+        clips.append([min(start + stride * step, count - 1) for step in range(16)])
+    clips += [rng.sample(range(count), min(5, count)) for _ in range(3)]
+    clips += [[rng.randrange(count)] for _ in range(4)]
+    return clips
+
+
+def assert_exact(path: Path, reader: FrameReader) -> None:
+    record = VideoRecord("video", str(path))
+    info = reader.info(record)
+    reference = plain_decode(path, by_pts=info.rule == "pts")
+    if info.rotation:
+        reference = [np.rot90(frame, -info.rotation // 90) for frame in reference]
+    assert info.num_frames == len(reference)
+    assert (info.height, info.width) == reference[0].shape[:2]
+    for indices in selections(info.num_frames):
+        frames = reader.read(record, indices)
+        wrong = [i for i, f in zip(indices, frames, strict=True) if not np.array_equal(f, reference[i])]
+        assert wrong == [], f"asked for {indices}"
+
+
+@pytest.mark.parametrize("kind", GENERATED)
+def test_generated_files_bit_for_bit(kind: str, tmp_path: Path) -> None:
+    path = generate(kind, tmp_path)
+    _, arguments, rule = GENERATED[kind]
+    reader = FrameReader()
+    assert_exact(path, reader)
+    info = reader.info(VideoRecord("video", str(path)))
+    assert info.rule == rule
+    assert info.num_frames == arguments.get("count", 80)
+    numbers = [number_of(frame) for frame in reader.read(VideoRecord("v", str(path)), range(info.num_frames))]
+    assert numbers == list(range(info.num_frames))
+
+
+@pytest.mark.skipif(not REAL, reason="the real test data is not beside the checkout")
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name[:40])
+def test_real_files_bit_for_bit(path: Path) -> None:
+    assert_exact(path, FrameReader())
+
+
+@pytest.mark.parametrize("codec", ["h264", "open GOP"])
+def test_file_cut_by_copy_begins_where_its_edit_list_says(codec: str, tmp_path: Path) -> None:
+    options = GOP12 if codec == "h264" else {**GOP12, "x264-params": "open-gop=1"}
+    whole = write_video(tmp_path / "whole.mp4", options=options)
+    path = cut_by_copy(whole, tmp_path / "cut.mp4", first=33)
+    reader, record = FrameReader(), VideoRecord("v", str(path))
+    assert reader.info(record).num_frames == 80 - 33
+    assert_exact(path, reader)
+    assert [number_of(frame) for frame in reader.read(record, range(47))] == list(range(33, 80))
+
+
+def test_packed_b_frames_are_counted_as_they_come_out(shared_data: Path) -> None:
+    path = shared_data / "clips/ucf101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi"
+    info = FrameReader().info(VideoRecord("v", str(path)))
+    assert (info.num_frames, info.rule) == (164, "emission")
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("ucf101/HorseRace/v_HorseRace_g07_c03.avi", 153),  # header 154
+        ("ucf101/HorseRace/v_HorseRace_g20_c01.avi", 365),  # header 367
+        ("ssv2/166766.webm", 49),  # header 0
+        ("odd/vp8.webm", 140),  # header 0
+        ("odd/cinepak_wrong_header.avi", 68),  # header 444
+        ("hmdb51/wave/TrumanShow_wave_f_nm_np1_fr_med_26.avi", 48),  # header 49
+    ],
+)
+def test_header_counts_are_not_believed(name: str, count: int, shared_data: Path) -> None:
+    assert FrameReader().info(VideoRecord("v", str(shared_data / "clips" / name))).num_frames == count
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_rotation_of_real_files_is_applied(rotation: int, shared_data: Path) -> None:
+    path = shared_data / "clips" / "odd" / f"video_{rotation}.mov"
+    reader, record = FrameReader(), VideoRecord("v", str(path))
+    info = reader.info(record)
+    frame = reader.read(record, [0])[0]
+    coded = plain_decode(path, by_pts=True)[0]
+    assert info.rotation == rotation
+    assert frame.shape[:2] == (info.height, info.width)
+    turns = {90: 3, 180: 2, 270: 1}[rotation]  # np.rot90 turns the other way round
+    assert np.array_equal(frame, np.rot90(coded, turns))
+
+
+@pytest.mark.parametrize("short_side", [None, 40])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_rotation_turns_clockwise_and_then_the_size_fits(
+    rotation: int, short_side: int | None, tmp_path: Path
+) -> None:
+    upright = write_video(tmp_path / "upright.mp4", options=X264, count=2)
+    turned = write_video(tmp_path / "turned.mp4", options=X264, count=2, rotation=rotation)
+    reader = FrameReader(short_side=short_side)
+    expected = reader.read(VideoRecord("v", str(upright)), [1])[0]
+    came = reader.read(VideoRecord("v", str(turned)), [1])[0]
+    assert np.array_equal(came, np.rot90(expected, -(rotation // 90)))
+
+
+def test_average_rate(gop12: Path, tmp_path: Path) -> None:
+    assert FrameReader().info(VideoRecord("v", str(gop12))).fps == 25
+    variable = write_video(tmp_path / "a.mkv", options=X264, times_ms=VARIABLE_MS)
+    seconds = (VARIABLE_MS[79] - VARIABLE_MS[0]) / 1000
+    assert float(FrameReader().info(VideoRecord("v", str(variable))).fps) == pytest.approx(
+        79 / seconds, rel=0.01
+    )
+
+
+def test_only_what_is_needed_is_decoded(gop12: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the key before the wanted frame on, and never the plain way on a sound file."""
+    import vssl_core.video.decode as module
+
+    def never(*_: object) -> None:
+        raise AssertionError("took the plain way")
+
+    monkeypatch.setattr(module, "_plain", never)
+    table = scan(str(gop12))
+    assert [key.frame for key in table.keys][:6] == [0, 12, 24, 36, 48, 60]
+    seen = []
+    decode_some(str(gop12), table, [5, 37, 38, 62], lambda index, frame: seen.append((index, frame.pts)))
+    assert seen == [(index, table.pts[index]) for index in (5, 37, 38, 62)]

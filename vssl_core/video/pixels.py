@@ -1,0 +1,52 @@
+"""From a decoded frame to RGB bytes: colour, size, rotation."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+__all__ = ["RESIZE", "shown_size", "write_rgb"]
+
+RESIZE = "swscale bilinear antialiased accurate_rnd bitexact gbrp"
+
+_RESIZE_FLAGS = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_GREEN_BLUE_RED = (1, 2, 0)  # channels of the planes of gbrp
+_PER_THREAD = threading.local()
+
+
+def shown_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+    """(width, height) after making the short side at most `short_side` pixels, aspect kept."""
+    short = min(width, height)
+    if short_side is None or short <= short_side:
+        return width, height
+    return round(width * short_side / short), round(height * short_side / short)
+
+
+def write_rgb(frame: Any, rotation: int, out_HWC: np.ndarray) -> None:
+    """Write a decoded frame into uint8 `out_HWC`, turned clockwise by `rotation` and resized to fit.
+
+    One reformatter per thread, which works on this thread alone: a new one for each frame, with
+    threads of its own, costs more than the conversion. Resizing goes through planes, because swscale
+    scales to planar RGB twice as fast as to packed RGB, and with the colour at full resolution.
+    """
+    target = np.rot90(out_HWC, rotation // 90)  # a view in which the frame stands as it was coded
+    height, width = target.shape[:2]
+    reformatter = getattr(_PER_THREAD, "reformatter", None)
+    if reformatter is None:
+        reformatter = _PER_THREAD.reformatter = VideoReformatter()
+    if (width, height) == (frame.width, frame.height):
+        rgb = reformatter.reformat(frame, format="rgb24", threads=1)
+        target[:] = _rows(rgb.planes[0])[:height, : width * 3].reshape(height, width, 3)
+        return
+    planar = reformatter.reformat(
+        frame, width=width, height=height, format="gbrp", interpolation=_RESIZE_FLAGS, threads=1
+    )
+    for channel, plane in zip(_GREEN_BLUE_RED, planar.planes, strict=True):
+        target[..., channel] = _rows(plane)[:height, :width]
+
+
+def _rows(plane: Any) -> np.ndarray:
+    return np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
