@@ -40,15 +40,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         vssl_core.no_such_name  # noqa: B018
 
 
-def run(code: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
-
-
 def test_importing_it_imports_nothing_heavy() -> None:
     heavy = ("torch", "numpy", "pydantic", "click", "rich", "av", "cv2", "vssl_plugins")
-    assert run(f"import sys, vssl_core; print([m for m in {heavy} if m in sys.modules])") == "[]"
+    code = f"import sys, vssl_core; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
 
 
 def test_bench_is_the_function_also_after_its_module_was_imported() -> None:
