@@ -59,7 +59,10 @@ class FrameReader:
         self._known = _Remembered()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"short_side": self.short_side, "cache": self.cache, "_known": _Remembered()}
+        return {"short_side": self.short_side, "cache": self.cache}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _known=_Remembered())
 
     @property
     def decode_parameters(self) -> dict[str, Any]:
