@@ -220,3 +220,26 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
     assert process.stderr.read() == ""
     assert process.wait(30) == 1
     process.stderr.close()
+
+
+UNFLUSHED = """
+import sys
+from vssl_core import cli
+
+@cli.vssl.command()
+def unflushed():
+    sys.stdout.write("a result")
+
+sys.exit(cli.main(["unflushed"]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end differently")
+def test_a_reader_that_left_before_the_first_line_gets_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    command = [sys.executable, "-c", UNFLUSHED]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment, check=False)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, b"")

@@ -12,7 +12,6 @@ from fake_distributions import evaluator, install
 from vssl_core import registry
 from vssl_core.errors import PluginLoadError, UnknownNameError, UsageError
 from vssl_core.interfaces import API_VERSION, Evaluator
-from vssl_core.registry import loading
 
 # ---------------------------------------------------------------------------------------------- files
 
@@ -143,4 +142,4 @@ def test_interrupting_an_import_is_no_broken_plugin(tmp_path: Path) -> None:
     file.write_text("raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         registry.load(registry.resolve("evaluator", f"{file}:Score"))
-    assert loading.file_of_module("interrupted") is None
+    assert not [name for name in sys.modules if name.startswith("vssl_file_interrupted")]
