@@ -64,6 +64,7 @@ OPTIONS = '''
         """How wide; one | two."""
     api_version = 1
     paper = "https://example.org/paper"
+    levels = {1: {"width": 2}, 2: {"width": 4}}
 '''
 
 
@@ -94,13 +95,18 @@ def test_show_for_programs(documented: Path, capsys: pytest.CaptureFixture[str])
 def test_show_for_documentation_holds_no_path(documented: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = shown(capsys, "evaluator", "score", "--format", "md")
     assert page.startswith("### `score`\n\nScores nothing.")
-    assert "- paper: https://example.org/paper" in page
+    assert "- paper: https://example.org/paper\n- levels: 1: width=2; 2: width=4\n" in page
     assert "| `width` | an integer | `3` | How wide; one \\| two. |" in page
     assert str(documented) not in page
 
 
-def test_show_for_people(documented: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_for_people_cuts_nothing_off(
+    documented: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     del documented
+    monkeypatch.setenv("COLUMNS", "30")
+    assert "https://example.org/paper" in "".join(shown(capsys, "evaluator", "score").split())
+    monkeypatch.setenv("COLUMNS", "120")
     text = shown(capsys, "evaluator", "score")
     for part in (
         "evaluator score",

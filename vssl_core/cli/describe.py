@@ -84,7 +84,8 @@ def _source(component: Any) -> str:
 
 def _fact_text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {_fact_text(part)}" for key, part in value.items())
+        sign = ": " if any(isinstance(part, Mapping) for part in value.values()) else "="
+        return "; ".join(f"{key}{sign}{_fact_text(part)}" for key, part in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -111,16 +112,18 @@ def show(described: Description) -> None:
     ref = described.ref
     console.print(Text(f"{ref.kind} {ref.name}", style="bold"))
     if described.text:
-        console.print(Text(described.text), "")
+        console.print(Text(described.text))
+        console.print()
     facts = Table.grid(padding=(0, 2))
     origin = f"{ref.dist} {ref.version} ({ref.origin})" if ref.dist else ref.origin
     shown = {**described.facts, "from": origin, "target": ref.target, "source": described.source}
     for name, value in shown.items():
         if value:
-            facts.add_row(Text(name, style="dim"), Text(_fact_text(value)))
+            facts.add_row(Text(name, style="dim"), Text(_fact_text(value), overflow="fold"))
     console.print(facts)
     if described.options:
         table = Table("option", "takes", "default", "", box=None, padding=(0, 2, 0, 0), title_justify="left")
         for option in described.options:
             table.add_row(*map(Text, (option.name, option.type, option.default, option.description)))
-        console.print("", table)
+        console.print()
+        console.print(table)
