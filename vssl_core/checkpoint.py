@@ -93,12 +93,19 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Put back what `optimizer_tensors` gave, in the memory layout of the parameters.
+
+    Fused optimisers walk a parameter and its state side by side in memory; with other strides they would
+    pair the wrong elements.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".", 2)
-            state.setdefault(int(index), {})[name] = tensor
+            like = parameters[int(index)]
+            same = tensor.shape == like.shape
+            state.setdefault(int(index), {})[name] = torch.empty_like(like).copy_(tensor) if same else tensor
     document = optimizer.state_dict()
     document["state"] = state
     optimizer.load_state_dict(document)

@@ -23,6 +23,7 @@ _FREE = frozenset(
         "aten::pow", "aten::relu", "aten::relu_", "aten::hardtanh", "aten::hardtanh_", "aten::sigmoid",
         "aten::mean", "aten::sum", "aten::clone", "aten::rsub", "aten::max_pool3d", "aten::avg_pool3d",
         "aten::dropout", "aten::dropout_", "aten::square", "aten::rsqrt", "aten::repeat", "aten::expand_as",
+        "aten::movedim", "aten::pad", "aten::unflatten",
     }
 )  # fmt: skip
 

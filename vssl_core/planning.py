@@ -13,7 +13,7 @@ from vssl_core import controls, registry
 from vssl_core.cells import CellSpec, Component, EvaluationSpec
 from vssl_core.data import Index, build_index
 from vssl_core.errors import UsageError
-from vssl_core.options import Options, build_options
+from vssl_core.options import build_options
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.run_cell import open_dataset
@@ -110,8 +110,12 @@ class _Planner:
         word = named if isinstance(named, str) else named.__name__
         owner = f"eval/{word}"
         preset = self._protocol.evaluation.options.get(word, {})
-        given = {**preset, **self._request.options.get(owner, {})}
-        return self._remember(*component("evaluator", named, given, owner=owner))
+        given = self._request.options.get(owner, {})
+        made, cls = component("evaluator", named, {**preset, **given}, owner=owner)
+        usual, _ = component("evaluator", named, preset, owner=owner)
+        # What the protocol sets is the same for every row of a table; what the user sets is shown.
+        label = _label(made.name, made.options, usual.options)
+        return self._remember(made.model_copy(update={"label": label}), cls)
 
     def _evaluation(self, evaluator: Component, target: Component) -> EvaluationSpec:
         return EvaluationSpec(
@@ -177,7 +181,7 @@ def component(
     made = Component(
         spec=ref.spec or f"{IN_CODE}{ref.target}",
         name=ref.name,
-        label=_label(ref.name, options),
+        label=_label(ref.name, options.model_dump(mode="json"), cls.Options().model_dump(mode="json")),
         origin=ref.origin,
         dist=f"{ref.dist} {ref.version}".strip(),
         digest=registry.plugin_digest(ref),
@@ -186,9 +190,9 @@ def component(
     return made, cls
 
 
-def _label(name: str, options: Options) -> str:
-    """The name, and in brackets the options that are not the defaults."""
-    changed = options.model_dump(mode="json", exclude_defaults=True)
+def _label(name: str, options: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """The name, and in brackets the options that are not as usual."""
+    changed = {key: value for key, value in options.items() if value != usual.get(key)}
     inner = ", ".join(f"{key}={_plain(value)}" for key, value in changed.items())
     return f"{name}({inner})" if inner else name
 
