@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import cos, radians, sin
 
+import cv2
 import numpy as np
 import torch
 from torch.nn.functional import grid_sample, interpolate
@@ -69,9 +70,10 @@ def _rotated(frames_THWC: np.ndarray, degrees: float, box: Box) -> np.ndarray:
     y_S1 = (torch.arange(box.top, box.top + box.height) - (height - 1) / 2)[:, None]
     source_x, source_y = c * x_S - s * y_S1, s * x_S + c * y_S1
     grid = torch.stack([source_x * (2 / width), source_y * (2 / height)], dim=-1)
-    video_TCHW = torch.from_numpy(frames_THWC.astype(np.float32)).permute(0, 3, 1, 2)
-    rotated_TCHW = grid_sample(
-        video_TCHW, grid.expand(len(video_TCHW), -1, -1, -1), mode="bilinear", align_corners=False
-    )
-    rotated: np.ndarray = rotated_TCHW.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-    return rotated
+    # All frames as channels of one image: one grid for all, and torch keeps to the calling thread.
+    tall = np.ascontiguousarray(frames_THWC).reshape(-1, width, 3)
+    planes = np.stack(cv2.split(tall)).astype(np.float32).reshape(1, -1, height, width)
+    rotated = grid_sample(torch.from_numpy(planes), grid[None], mode="bilinear", align_corners=False).numpy()
+    levels = np.rint(rotated, out=rotated).astype(np.uint8).reshape(3, -1, box.width)
+    merged: np.ndarray = cv2.merge(list(levels))
+    return merged.reshape(-1, box.height, box.width, 3)
