@@ -1,0 +1,119 @@
+"""Comparisons within one column of the table: gains over random initialisation, ties and the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from statistics import fmean, median
+
+from vssl_core.report.evidence import Evidence, difference
+from vssl_core.statistics import (
+    MIN_SEEDS_FOR_BEST,
+    Difference,
+    Interval,
+    holm,
+    minimum_detectable_gap,
+    tie_groups,
+)
+
+__all__ = ["ALPHA", "Comparison", "Gain", "LineKey", "compare"]
+
+ALPHA = 0.05
+
+LineKey = tuple[str, str, str, str]
+"""Role, task, backbone, pretraining data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A method beside random initialisation on the same seeds; positive is better.
+
+    Args:
+        mean: Mean gain.
+        interval: None under three shared seeds.
+        p_adjusted: p of "no gain", Holm-corrected over the column.
+        effect_size: Cohen's d_z over seeds.
+    """
+
+    mean: float
+    interval: Interval | None
+    p_adjusted: float | None
+    effect_size: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a column's entries say about one another.
+
+    Args:
+        gains: Of each method that has a control on shared seeds.
+        ties: Letters of the methods.
+        best: The method that beats all others, if one does.
+        num_pairs: Pairs of methods that were compared.
+        detectable_gap: Median over all comparisons, or None.
+    """
+
+    gains: Mapping[LineKey, Gain]
+    ties: Mapping[LineKey, str]
+    best: LineKey | None
+    num_pairs: int
+    detectable_gap: float | None
+
+
+def compare(found: Mapping[LineKey, Evidence], *, higher_is_better: bool) -> Comparison:
+    """Compare every method with random initialisation of its backbone, and with every other method."""
+    sign = 1.0 if higher_is_better else -1.0
+    methods = [key for key in found if key[0] == "method"]
+    gaps = {key: gap for key in methods if (gap := _from_floor(key, found)) is not None}
+    pairs = {
+        (one, other): gap
+        for one, other in combinations(methods, 2)
+        if (gap := difference(found[one], found[other])) is not None and gap.interval is not None
+    }
+    means = {key: sign * fmean(found[key].by_seed.values()) for key in methods}
+    ties, best = _ties(sorted(means, key=lambda key: (-means[key], key)), pairs)
+    intervals = [gap.interval for gap in (*gaps.values(), *pairs.values()) if gap.interval is not None]
+    detectable = [minimum_detectable_gap(i.standard_error, i.df) for i in intervals]
+    return Comparison(_gains(gaps, sign), ties, best, len(pairs), median(detectable) if detectable else None)
+
+
+def _from_floor(key: LineKey, found: Mapping[LineKey, Evidence]) -> Difference | None:
+    """The method minus random initialisation of its backbone, the one with most seeds in common."""
+    mine = set(found[key].by_seed)
+    floors = [other for other in found if other[0] == "floor" and other[2] == key[2]]
+    floors.sort(key=lambda other: (-len(mine & set(found[other].by_seed)), other[3] != key[3], other))
+    return difference(found[key], found[floors[0]]) if floors else None
+
+
+def _gains(gaps: Mapping[LineKey, Difference], sign: float) -> dict[LineKey, Gain]:
+    tested = [key for key, gap in gaps.items() if gap.interval is not None]
+    p_values = holm([_p_value(gaps[key].interval) for key in tested])
+    adjusted = dict(zip(tested, p_values, strict=True))
+    return {
+        key: Gain(
+            mean=sign * gap.mean,
+            interval=replace(gap.interval, mean=sign * gap.interval.mean) if gap.interval else None,
+            p_adjusted=adjusted.get(key),
+            effect_size=sign * gap.effect_size if gap.effect_size is not None else None,
+        )
+        for key, gap in gaps.items()
+    }
+
+
+def _ties(
+    ranked: Sequence[LineKey], pairs: Mapping[tuple[LineKey, LineKey], Difference]
+) -> tuple[dict[LineKey, str], LineKey | None]:
+    """Letters of the methods (best mean first), and the one that beats all others."""
+    if not pairs:
+        return {}, None
+    p_values = holm([_p_value(gap.interval) for gap in pairs.values()])
+    separated = [frozenset(pair) for pair, p in zip(pairs, p_values, strict=True) if p < ALPHA]
+    seeds = {frozenset(pair): len(gap.seeds) for pair, gap in pairs.items()}
+    rivals = [frozenset((ranked[0], other)) for other in ranked[1:]]
+    beaten = all(pair in separated and seeds[pair] >= MIN_SEEDS_FOR_BEST for pair in rivals)
+    return tie_groups(ranked, separated), ranked[0] if beaten else None
+
+
+def _p_value(interval: Interval | None) -> float:
+    return interval.p_value if interval is not None else 1.0

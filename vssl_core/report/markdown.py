@@ -1,0 +1,82 @@
+"""Tables as GitHub-flavoured Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vssl_core.report.bundles import Report
+from vssl_core.report.table import Line, Table
+from vssl_core.report.wording import (
+    COST_HEADERS,
+    Entry,
+    cost_texts,
+    entry,
+    footnotes,
+    header,
+    line_marks,
+    name_headers,
+    name_texts,
+    title,
+)
+
+__all__ = ["render_markdown"]
+
+_SPECIAL = str.maketrans({c: f"\\{c}" for c in r"\`*_{}[]<>#|~"})
+
+
+def render_markdown(report: Report, tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """One section per protocol, then failures and notes."""
+    parts = [_section(table) for table in tables] or ["No results yet."]
+    failed = [(cell.cell_id, cell.reason) for cell in report.cells if cell.failure is not None]
+    if failed:
+        lines = [f"- {_escape(name)}: {_escape(reason)}" for name, reason in failed]
+        parts.append("\n".join(["## Failed cells", "", *lines]))
+    if notes:
+        parts.append("\n".join(["## Notes", "", *(f"- {_escape(note)}" for note in notes)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(table: Table) -> str:
+    names = name_headers(table)
+    heads = [*names, "seeds", *(_head(header(column)) for column in table.columns)]
+    rows = [[*_names(line, table), str(len(line.seeds)), *_entries(line, table)] for line in table.lines]
+    costs = [[*map(_escape, name_texts(line, table)), *cost_texts(line)] for line in table.lines]
+    return "\n\n".join(
+        [
+            f"## {_escape(title(table))}",
+            _grid(heads, rows, left=len(names)),
+            _grid([*names, *COST_HEADERS], costs, left=len(names)),
+            "\n".join(f"- {_escape(note)}" for note in footnotes(table)),
+        ]
+    )
+
+
+def _names(line: Line, table: Table) -> list[str]:
+    task, *rest = map(_escape, name_texts(line, table))
+    return ["<br>".join([task, *(f"⚠ {_escape(mark)}" for mark in line_marks(line))]), *rest]
+
+
+def _entries(line: Line, table: Table) -> list[str]:
+    return [
+        _entry(entry(score, column, table)) if score is not None else "–"
+        for score, column in zip(line.scores, table.columns, strict=True)
+    ]
+
+
+def _head(words: Sequence[str]) -> str:
+    return "<br>".join(_escape(word) for word in words if word)
+
+
+def _entry(parts: Entry) -> str:
+    text = _escape(parts.plain)
+    text = f"**{text}**" if parts.best else text
+    return f"{text}<br>{_escape(parts.gain)}" if parts.gain else text
+
+
+def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+    rule = [":--" if i < left else "--:" for i in range(len(heads))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))
+
+
+def _escape(text: str) -> str:
+    return " ".join(text.split()).translate(_SPECIAL)
