@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from video_samples import GOP12, VPX, X264, plain_decode, write_video
 
+import vssl_core.video.table as table_module
 from vssl_core.errors import VideoError
 from vssl_core.types import VideoRecord
 from vssl_core.video import FrameCache, FrameReader
@@ -91,6 +92,14 @@ def test_name_that_looks_like_an_address(gop12: Path, tmp_path: Path) -> None:
     path = tmp_path / "http:video#1 [x] é%d.mp4"
     path.write_bytes(gop12.read_bytes())
     assert FrameReader().info(record(path)).num_frames == COUNT
+
+
+def test_file_that_the_system_does_not_let_us_read(gop12: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(table_module, "damage", refuse)
+    assert "Permission denied" in refused(gop12)
 
 
 def test_no_frame_can_be_decoded(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ out of the page cache; no file stays open or mapped.
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import zlib
@@ -54,7 +55,7 @@ class FrameCache:
 
     def takes(self, shape_THWC: tuple[int, ...]) -> bool:
         """True where a video of this size would be kept."""
-        return self._files.writable and int(np.prod(shape_THWC)) <= self.max_bytes // _LARGEST_SHARE
+        return self._files.writable and math.prod(shape_THWC) <= self.max_bytes // _LARGEST_SHARE
 
     def read(self, key: bytes, shape_THWC: tuple[int, ...], wanted: Wanted) -> bool:
         """Fill arrays with frames of an entry of this key (32 bytes) and shape.
@@ -67,7 +68,7 @@ class FrameCache:
             return False
         try:
             header = _header(key, shape_THWC)
-            size = int(np.prod(shape_THWC[1:]))
+            size = math.prod(shape_THWC[1:])
             whole = os.fstat(number).st_size == len(header) + shape_THWC[0] * size
             if not whole or os.pread(number, len(header), 0) != header:
                 self._files.drop(key, "frames")

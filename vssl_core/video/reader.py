@@ -67,7 +67,7 @@ class FrameReader:
     @property
     def decode_parameters(self) -> dict[str, Any]:
         """Everything that decides about the bits of a frame, as JSON values for the protocol's record."""
-        return {**_decoder(), "short_side": self.short_side, "resize": RESIZE if self.short_side else None}
+        return _parameters(self.short_side)
 
     def info(self, record: VideoRecord) -> VideoInfo:
         """What the decoder finds in the record's file, or in its span.
@@ -137,45 +137,61 @@ class FrameReader:
             return None
 
     def _made(self, file: Stamp) -> _Known:
-        table = scan(file.path)
-        if self.cache is None:
-            return _Known(table, None)
-        with Path(file.path).open("rb") as content:
-            digest = hashlib.file_digest(content, "blake2b").digest()
+        try:
+            table = scan(file.path)
+            if self.cache is None:
+                return _Known(table, None)
+            with Path(file.path).open("rb") as content:
+                digest = hashlib.file_digest(content, "blake2b").digest()
+        except OSError as error:
+            raise VideoError(file.path, f"it cannot be read: {error.strerror or error}") from error
         note = {"valid_for": _valid_for(file), "table": table.to_json(), "digest": digest.hex()}
         self.cache.keep_note(_note_key(file), note)
         return _Known(table, digest)
 
     def _fill(self, file: Stamp, known: _Known, wanted: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        table, path = known.table, file.path
-        places: dict[int, list[np.ndarray]] = {}
+        """Write the wanted frames where they belong, from the cache or by decoding."""
+        table = known.table
         shape = (table.num_frames, *wanted[0][0].shape[1:])
-        if self.cache is not None and known.digest is not None:
-            key = self._frames_key(known.digest)
-            if self.cache.read(key, shape, wanted):
-                return
+        key = self._frames_key(known.digest) if known.digest else b""
+        if self.cache and key and self.cache.read(key, shape, wanted):
+            return
+        rows: dict[int, list[np.ndarray]] = {}
         for out, frames in wanted:
             for row, frame in zip(out, frames.tolist(), strict=True):
-                places.setdefault(frame, []).append(row)
-        if self.cache is None or known.digest is None or not self.cache.takes(shape):
-            decode_some(path, table, sorted(places), lambda i, frame: _spread(frame, table, places[i]))
-            return
-        scratch = np.empty(shape[1:], np.uint8)
-        with self.cache.writing(key, shape) as entry:
-
-            def sink(index: int, frame: Any) -> None:
-                write_rgb(frame, table.rotation, scratch)
-                entry.write(index, scratch)
-                for row in places.get(index, ()):
-                    row[:] = scratch
-
-            decode_all(path, table, sink)
-            if stamp(path) == file:  # else the file changed meanwhile: these are not the frames of its digest
-                entry.finish()
+                rows.setdefault(frame, []).append(row)
+        if self.cache and key and self.cache.takes(shape):
+            _decode_and_keep(self.cache, key, shape, file, table, rows)
+        else:
+            decode_some(
+                file.path, table, sorted(rows), lambda index, frame: _spread(frame, table, rows[index])
+            )
 
     def _frames_key(self, digest: bytes) -> bytes:
-        parameters = json.dumps(self.decode_parameters, sort_keys=True).encode()
-        return hashlib.blake2b(digest + parameters, digest_size=32).digest()
+        return hashlib.blake2b(digest + _parameter_bytes(self.short_side), digest_size=32).digest()
+
+
+def _decode_and_keep(
+    cache: FrameCache,
+    key: bytes,
+    shape_THWC: tuple[int, ...],
+    file: Stamp,
+    table: FrameTable,
+    rows: Mapping[int, list[np.ndarray]],
+) -> None:
+    """Decode the whole video into the cache, and its wanted frames into their rows."""
+    scratch = np.empty(shape_THWC[1:], np.uint8)
+    with cache.writing(key, shape_THWC) as entry:
+
+        def sink(index: int, frame: Any) -> None:
+            write_rgb(frame, table.rotation, scratch)
+            entry.write(index, scratch)
+            for row in rows.get(index, ()):
+                row[:] = scratch
+
+        decode_all(file.path, table, sink)
+        if stamp(file.path) == file:  # else it changed meanwhile: these are not the frames of its digest
+            entry.finish()
 
 
 def _spread(frame: Any, table: FrameTable, rows: list[np.ndarray]) -> None:
@@ -221,6 +237,15 @@ def _decoder() -> dict[str, Any]:
     libraries = ("libavcodec", "libavformat", "libswscale")
     versions = {name: ".".join(map(str, av.library_versions[name])) for name in libraries}
     return {"decoder": "pyav", "pyav": av.__version__, **versions, "colour": "swscale rgb24"}
+
+
+def _parameters(short_side: int | None) -> dict[str, Any]:
+    return {**_decoder(), "short_side": short_side, "resize": RESIZE if short_side else None}
+
+
+@cache
+def _parameter_bytes(short_side: int | None) -> bytes:
+    return json.dumps(_parameters(short_side), sort_keys=True).encode()
 
 
 def _note_key(file: Stamp) -> bytes:

@@ -67,7 +67,7 @@ class BoundedFolder:
     def drop(self, key: bytes, kind: str) -> None:
         """Delete a file that turned out to be unusable."""
         with suppress(OSError):
-            self._path(key, kind).unlink()
+            Path(self._path(key, kind)).unlink()
 
     @contextmanager
     def partial(self) -> Iterator[Partial]:
@@ -91,7 +91,7 @@ class BoundedFolder:
 
     def publish(self, partial: Path, size: int, key: bytes, kind: str) -> None:
         """Give a finished file its name, and drop others where that is over the limit."""
-        target = self._path(key, kind)
+        target = Path(self._path(key, kind))
         with suppress(FileNotFoundError), self._used() as used:
             if not used or used[0] + size > self._max_bytes:
                 used[:] = [self._make_room(size)]
@@ -111,9 +111,9 @@ class BoundedFolder:
                 stacklevel=2,
             )
 
-    def _path(self, key: bytes, kind: str) -> Path:
+    def _path(self, key: bytes, kind: str) -> str:
         name = key.hex()
-        return self._root / "entries" / name[:2] / f"{name}.{kind}"
+        return f"{self._root}/entries/{name[:2]}/{name}.{kind}"
 
     def _make(self) -> None:
         (self._root / "entries").mkdir(parents=True, exist_ok=True)
