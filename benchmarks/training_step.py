@@ -75,7 +75,9 @@ class FromMemory(ViewPipeline):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--json", type=Path)
@@ -196,7 +198,9 @@ def report(
     rows: Mapping[str, Sequence[float]], loads: Sequence[float], protocol: Protocol, path: Path | None
 ) -> None:
     """One table: milliseconds and ratios."""
-    table = Table(title=f"training step, {protocol.backbone}, batch {protocol.pretrain.batch_size}, {protocol.clip}")
+    table = Table(
+        title=f"training step, {protocol.backbone}, batch {protocol.pretrain.batch_size}, {protocol.clip}"
+    )
     for column in ("contestant", "ms per step", "x bare", "x vssl", "target"):
         table.add_column(column, justify="left" if column == "contestant" else "right")
     targets = {"vssl": "≤ 1.03 x bare", "vssl cached": "≤ 1.15 x vssl"}
@@ -215,7 +219,8 @@ def report(
             targets.get(name, ""),
         )
     Console().print(table)
-    print(f"load of other processes: median {statistics.median(loads):.2f} cores, threads {torch.get_num_threads()}")
+    others = statistics.median(loads)
+    print(f"load of other processes: median {others:.2f} cores, threads {torch.get_num_threads()}")
     if path is not None:
         path.write_text(json.dumps(document, indent=2), encoding="utf-8")
 

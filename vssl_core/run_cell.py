@@ -133,8 +133,8 @@ class _Cell:
         hooks, run = load_hooks(disabled=self._settings.no_plugins), self._run_info()
         for problem in hooks.problems:
             self._progress.say(problem)
-        hooks.run_start(run)
         try:
+            hooks.run_start(run)
             if self._folder.pretrain_result() is None:
                 self._pretrain(hooks)
             if distributed.rank() == 0:

@@ -23,14 +23,33 @@ __all__ = ["bench"]
 @click.option(
     "--seeds", default="0", show_default=True, help="Seeds, such as 0,1,2 or 0-4; intervals need three."
 )
-@click.option("-o", "options", multiple=True, metavar="OWNER.OPTION=VALUE", help="Set an option: -o task.num_clips=4; owners: task, backbone, pretrain, target, eval/NAME, executor, protocol.")  # fmt: skip
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="OWNER.OPTION=VALUE",
+    help="Set an option, such as task.num_clips=4; owners: task, backbone, pretrain, target, "
+    "eval/NAME, executor, protocol.",
+)
 @click.option(
     "--runs", default="runs", show_default=True, help="Run folder; finished cells are not run again."
 )
 @click.option("--executor", default="local", show_default=True, help="What runs the cells.")
 @click.option("--no-controls", is_flag=True, help="Leave out random initialisation and supervised training.")
-@click.option("--cache-gib", type=click.FloatRange(0), default=8.0, show_default=True, help="Size of the decoded-frame cache.")  # fmt: skip
-@click.option("--checkpoint-seconds", type=click.FloatRange(0), default=20.0, show_default=True, help="Pause between checkpoints.")  # fmt: skip
+@click.option(
+    "--cache-gib",
+    type=click.FloatRange(0),
+    default=8.0,
+    show_default=True,
+    help="Size of the decoded-frame cache.",
+)
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(0),
+    default=20.0,
+    show_default=True,
+    help="Pause between checkpoints.",
+)
 @click.option("--no-plugin", "no_plugins", multiple=True, help="Hook to leave out; may be repeated.")
 def bench(
     task: str,
