@@ -167,6 +167,8 @@ def _evaluation(runs: Path, folder: Path, cell: Cell, evaluator: str, metric: st
     row["per_video"] = (path / f"{metric.replace('@', '_')}.csv").relative_to(runs).as_posix()
     second = {**row, "metric": "top5", "primary": False, "per_video": None}
     curves = {"train_loss": [2.0, 1.2, 0.9]}
+    parts = {"evaluator": _component(evaluator, "e"), "target": _component(cell.target, "d")}
+    _json(path / "request.json", {"schema": 1, "spec": {**parts, "label": evaluator}, "key": {}})
     _json(path / "result.json", {"schema": 1, "rows": [row, second], "curves": curves})
 
 

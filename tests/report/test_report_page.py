@@ -121,6 +121,7 @@ def test_curves_show_held_out_and_chance(page: Page) -> None:
     labels = page.attributes("aria-label")
     for name in ("loss", "accuracy", "feature std", "effective rank"):
         assert f"{name} over steps, one line per seed" in labels
+    assert "linear on shapes_motion: train_loss over epochs, one line per seed" in labels
 
 
 def test_tables_can_be_sorted_and_scrolled_by_keyboard(page: Page) -> None:
@@ -144,7 +145,8 @@ def test_a_curve_of_one_step_and_one_of_nothing_but_nan_are_drawn_or_left_out(tm
     (nan / "pretrain" / "curve.jsonl").write_text('{"step": 1, "loss": NaN}\n')
     page = Page(render(load_report(tmp_path), "html"))
     assert "vcop · shufflenet · shapes_motion · protocol laptop" in page.text
-    assert "cvrl · shufflenet · shapes_motion · protocol laptop" not in page.text
+    labels = page.attributes("aria-label")
+    assert labels.count("loss over steps, one line per seed") == 2  # vcop and supervised
 
 
 def test_write_html_replaces_the_page_whole(runs: Path, html: str) -> None:

@@ -11,7 +11,7 @@ from synthetic_runs import Cell, write_cell, write_study
 from vssl_core.errors import UsageError
 from vssl_core.report import Table, build_table, build_tables, load_report, render, render_rows
 from vssl_core.report.table import Line, Score
-from vssl_core.report.wording import footnotes
+from vssl_core.report.wording import footnotes, gain_text
 from vssl_core.rows import Row
 from vssl_core.statistics import paired_difference, seed_interval
 
@@ -95,6 +95,25 @@ def test_gains_of_a_column_are_corrected_together() -> None:
     assert together is not None
     assert alone.p_adjusted is not None
     assert together.p_adjusted == pytest.approx(2 * alone.p_adjusted)
+
+
+def test_stars_say_what_a_gain_has_withstood() -> None:
+    floor = [30.0, 31.0, 33.0]
+    clear = [f + g for f, g in zip(floor, [9.9, 10.0, 10.1], strict=True)]
+    faint = [f + g for f, g in zip(floor, [6.0, 3.5, 5.0], strict=True)]
+    none = [f + g for f, g in zip(floor, [6.0, -6.0, 2.0], strict=True)]
+    table = build_table(rows_of({"random_init": floor, "a": clear, "b": faint, "c": none, "d": none}))
+    gains = {line.task: line.scores[0].gain for line in table.lines if line.scores[0]}
+    texts = {task: gain_text(gain, table.columns[0]) for task, gain in gains.items() if gain}
+    assert texts["a"].endswith(" **")
+    assert texts["b"].endswith("3.1 *")
+    assert texts["c"].endswith(".2")
+    assert "over a column's 4 gains" in " ".join(footnotes(table))
+    alone = build_table(rows_of({"random_init": floor, "a": clear}))
+    gain = score_of(alone, "a").gain
+    assert gain is not None
+    assert gain_text(gain, alone.columns[0]).endswith("0.2 *")
+    assert "Holm" not in " ".join(footnotes(alone))
 
 
 def test_for_errors_a_gain_is_a_fall() -> None:

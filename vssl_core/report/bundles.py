@@ -40,6 +40,7 @@ class CellRecord:
         failure: Why the cell stopped; None unless it did.
         rows: Its rows, one per metric.
         curves: Evaluation id → curves over the evaluator's own epochs.
+        requests: Evaluation id → what it is: evaluator, target, label.
         waiting: Evaluations that were asked for and have no result yet.
     """
 
@@ -54,6 +55,7 @@ class CellRecord:
     failure: Mapping[str, Any] | None
     rows: tuple[Row, ...]
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    requests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
 
     def label(self, part: str) -> str:
@@ -142,31 +144,26 @@ def _read_cell(folder: Path, notes: list[str]) -> CellRecord | None:
         notes.append(f"cell {folder.name} is left out: {error}")
         return None
     optional = _Optional(folder, notes)
-    protocol = optional.read("protocol.json", schema=PROTOCOL_SCHEMA) or {}
-    result = optional.read("pretrain/result.json", schema=CELL_SCHEMA)
-    rows: list[Row] = []
-    curves: dict[str, Mapping[str, Any]] = {}
-    waiting = []
-    for path in sorted((folder / "evaluations").glob("*")):
-        evaluation = optional.read(f"evaluations/{path.name}/result.json", schema=ROW_SCHEMA)
-        if evaluation is None:
-            waiting.append(path.name)
-            continue
-        rows += _rows(path / "result.json", evaluation, notes)
-        curves[path.name] = _mapping(evaluation.get("curves"))
+    evaluations = sorted(path.name for path in (folder / "evaluations").glob("*") if path.is_dir())
+    requests = {name: optional.read(f"evaluations/{name}/request.json") or {} for name in evaluations}
+    found = {
+        name: optional.read(f"evaluations/{name}/result.json", schema=ROW_SCHEMA) for name in evaluations
+    }
+    results = {name: result for name, result in found.items() if result is not None}
     return CellRecord(
         cell_id=folder.name,
         folder=folder,
         spec=_mapping(document.get("spec")),
         key=_mapping(document.get("key")),
-        protocol=protocol,
+        protocol=optional.read("protocol.json", schema=PROTOCOL_SCHEMA) or {},
         environment=optional.read("environment.json") or {},
         ledger=optional.read("ledger.json") or {},
-        result=result,
+        result=optional.read("pretrain/result.json", schema=CELL_SCHEMA),
         failure=optional.read("failure.json"),
-        rows=tuple(rows),
-        curves=curves,
-        waiting=tuple(waiting),
+        rows=tuple(row for name, result in results.items() for row in _rows(folder, name, result, notes)),
+        curves={name: _mapping(result.get("curves")) for name, result in results.items()},
+        requests={name: _mapping(request.get("spec")) for name, request in requests.items()},
+        waiting=tuple(name for name in evaluations if name not in results),
     )
 
 
@@ -191,8 +188,8 @@ class _Optional:
         return document
 
 
-def _rows(path: Path, document: Mapping[str, Any], notes: list[str]) -> list[Row]:
-    rows = []
+def _rows(folder: Path, evaluation: str, document: Mapping[str, Any], notes: list[str]) -> list[Row]:
+    rows, path = [], folder / "evaluations" / evaluation / "result.json"
     for number, value in enumerate(document.get("rows") or ()):
         try:
             row = Row.model_validate(value)

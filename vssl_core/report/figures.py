@@ -10,12 +10,13 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vssl_core.report.svg import INK, SERIES, drawing, inline
 from vssl_core.report.table import Column, Table
 from vssl_core.report.wording import line_name
 
-__all__ = ["Curve", "cost_figure", "curve_figures", "score_figure"]
+__all__ = ["Curve", "cost_figure", "curve_figures", "epoch_figure", "score_figure"]
 
 Curve = Sequence[Mapping[str, Any]]
 
@@ -105,8 +106,7 @@ def _curve_figure(
     name: str, curves: Mapping[int, Curve], chance: float | None, *, salt: str
 ) -> Markup | None:
     with drawing():
-        figure = Figure(figsize=(3.3, 2.1))
-        axes = figure.add_axes((0.13, 0.2, 0.85, 0.76))  # fixed: fitting it costs as much as drawing
+        figure, axes = _small()
         for place, curve in enumerate(curves.values()):
             colour = SERIES[place % len(SERIES)]
             axes.plot(*_thinned(_points(curve, name)), color=colour, linewidth=1, alpha=0.75)
@@ -115,12 +115,34 @@ def _curve_figure(
             return None
         if chance is not None:
             axes.axhline(chance, color=INK, linestyle=":", linewidth=1)
-        axes.margins(y=0.08)
-        axes.set_xlim(left=0)
         if name in _HEALTH:
-            axes.set_ylim(bottom=0)
-        axes.set_xlabel("step")
+            axes.set_ylim(0, 1.08 * max(axes.get_ylim()))
+        axes.set_xlim(left=0)
+        _steps(axes, "step")
         return inline(figure, salt=salt, label=f"{_HEALTH.get(name, name)} over steps, one line per seed")
+
+
+def _steps(axes: Axes, label: str) -> None:
+    axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def epoch_figure(name: str, by_seed: Mapping[int, Sequence[Any]], *, salt: str) -> Markup | None:
+    """A curve over an evaluator's own epochs, seeds over one another; None without a finite value."""
+    lines = {seed: _finite(list(enumerate(values, start=1))) for seed, values in by_seed.items()}
+    if not any(len(points) for points in lines.values()):
+        return None
+    with drawing():
+        figure, axes = _small()
+        for place, points in enumerate(lines.values()):
+            axes.plot(points[:, 0], points[:, 1], color=SERIES[place % len(SERIES)], marker=".")
+        _steps(axes, "epoch")
+        return inline(figure, salt=salt, label=f"{name} over epochs, one line per seed")
+
+
+def _small() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(3.3, 2.1))
+    return figure, figure.add_axes((0.13, 0.2, 0.85, 0.76))  # fixed: fitting costs as much as drawing
 
 
 def _points(curve: Curve, name: str) -> np.ndarray:

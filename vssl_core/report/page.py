@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from vssl_core.report.bundles import CellRecord, Report
-from vssl_core.report.figures import cost_figure, curve_figures, score_figure
+from vssl_core.report.figures import cost_figure, curve_figures, epoch_figure, score_figure
 from vssl_core.report.svg import SERIES
 from vssl_core.report.table import Line, Table
 from vssl_core.report.wording import (
@@ -108,13 +109,36 @@ def _groups(cells: Iterable[CellRecord]) -> dict[_GroupKey, list[CellRecord]]:
 def _curves(groups: Mapping[_GroupKey, Sequence[CellRecord]]) -> list[dict[str, Any]]:
     shown = []
     for (*names, lineage), cells in groups.items():
-        curves = {cell.seed: curve for cell in cells if (curve := cell.curve())}
-        charts = curve_figures(curves, salt=f"curve {lineage} {names}")
-        if charts:
-            seeds = [(seed, i % len(SERIES)) for i, seed in enumerate(curves)]
+        curves = {cell.seed: cell.curve() for cell in cells}
+        salt = f"curve {lineage} {names}"
+        charts, own = curve_figures(curves, salt=salt), _evaluator_charts(cells, salt)
+        if charts or own:
+            seeds = [(cell.seed, i % len(SERIES)) for i, cell in enumerate(cells)]
             name = " · ".join([*names, f"protocol {cells[0].protocol.get('name', '?')}"])
-            shown.append({"name": name, "seeds": seeds, "charts": charts})
+            shown.append({"name": name, "seeds": seeds, "charts": charts, "evaluators": own})
     return shown
+
+
+def _evaluator_charts(cells: Sequence[CellRecord], salt: str) -> list[tuple[str, Markup]]:
+    """What evaluators recorded over their own epochs: (title, chart)."""
+    names = sorted({(e, name) for cell in cells for e, curves in cell.curves.items() for name in curves})
+    charts = []
+    for evaluation, name in names:
+        by_seed = {cell.seed: _values(cell.curves.get(evaluation, {}).get(name)) for cell in cells}
+        request = next((cell.requests[evaluation] for cell in cells if cell.requests.get(evaluation)), {})
+        heading = f"{request.get('label', evaluation)} on {_label(request.get('target'))}: {name}"
+        chart = epoch_figure(heading, by_seed, salt=f"{salt} {evaluation} {name}")
+        if chart is not None:
+            charts.append((heading, chart))
+    return charts
+
+
+def _values(curve: Any) -> Sequence[Any]:
+    return curve if isinstance(curve, list) else ()
+
+
+def _label(component: Any) -> str:
+    return str(component.get("label", "?")) if isinstance(component, Mapping) else "?"
 
 
 def _views(groups: Mapping[_GroupKey, Sequence[CellRecord]]) -> list[dict[str, Any]]:
@@ -139,8 +163,11 @@ def _components(cells: Iterable[CellRecord]) -> list[dict[str, Any]]:
     """Every component that was used, with where its code came from."""
     found: dict[str, dict[str, Any]] = {}
     for cell in cells:
-        for kind in ("task", "backbone", "pretrain"):
-            part = cell.spec.get(kind)
+        parts = [(kind, cell.spec.get(kind)) for kind in ("task", "backbone", "pretrain")]
+        parts += [
+            (kind, spec.get(kind)) for spec in cell.requests.values() for kind in ("target", "evaluator")
+        ]
+        for kind, part in parts:
             if not isinstance(part, Mapping):
                 continue
             shown = {name: str(part.get(name, "")) for name in ("label", "origin", "dist", "digest", "spec")}

@@ -126,12 +126,12 @@ def entry(score: Score, column: Column, table: Table) -> Entry:
 
 
 def gain_text(gain: Gain, column: Column) -> str:
-    """`+12.3 ± 4.0 **`: one star where the interval excludes zero, two where it still does after Holm."""
+    """`+12.3 ± 4.0 **`: one star where the interval excludes zero, two where Holm's correction agrees."""
     text = f"{_signed(gain.mean, column.unit)}"
     if gain.interval is None:
         return text
     text += f" ± {number(gain.interval.half_width, column.unit)}"
-    corrected = gain.p_adjusted is not None and gain.p_adjusted < ALPHA
+    corrected = column.num_gains > 1 and gain.p_adjusted is not None and gain.p_adjusted < ALPHA
     return text + (" **" if corrected else " *" if gain.interval.excludes_zero else "")
 
 
@@ -216,8 +216,11 @@ def _gain_note(table: Table, gains: Sequence[Gain]) -> str:
     text = "Gain (+ is better): paired by seed with random initialisation of the same backbone"
     if all(gain.interval is None for gain in gains):
         return f"{text}."
-    family = _count((c.num_gains for c in table.columns if c.num_gains), "gain")
-    text += f"; * its interval excludes zero, ** also after Holm's correction over a column's {family}."
+    text += "; * its interval excludes zero"
+    families = [column.num_gains for column in table.columns if column.num_gains > 1]
+    if families:
+        text += f", ** also after Holm's correction over a column's {_count(families, 'gain')}"
+    text += "."
     used = {gain.interval.estimator for gain in gains if gain.interval is not None}
     other = sorted(used - set(estimators(table)))
     return f"{text} Gains without an estimator above: {'; '.join(other)}." if other else text
