@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from small_bench import command
 
 from vssl_core.store import all_cells
 
-TINY = f"{Path(__file__).resolve().parents[1] / 'tiny_dataset.py'}:Tiny"
-
 
 def _losses(task: str, runs: Path, processes: int) -> list[float]:
-    command = [
-        sys.executable, "-m", "vssl_core.cli", "bench", "--task", task, "--protocol", "smoke", "--runs", str(runs),
-        "--pretrain", TINY, "--target", TINY, "--eval", "retrieval", "--no-controls",
-        "-o", f"executor.processes={processes}", "-o", "protocol.pretrain.budget.amount=2",
+    changes = [
+        f"executor.processes={processes}",
+        "protocol.pretrain.budget.amount=2",
         # Small steps: BatchNorm over the tiny maps of this protocol blows rounding up from step to step.
-        "-o", 'protocol.pretrain.optimizer={"name": "sgd", "lr": 0.000001}',
-    ]  # fmt: skip
+        'protocol.pretrain.optimizer={"name": "sgd", "lr": 0.000001}',
+    ]
+    words = command(task, runs, *(word for change in changes for word in ("-o", change)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    subprocess.run(words, check=True, capture_output=True, env=environment)
     (cell,) = all_cells(runs)
     rows = [json.loads(line) for line in (cell.pretrain / "curve.jsonl").read_text().splitlines()]
     return [row["loss"] for row in rows if "loss" in row] + [
@@ -32,7 +30,7 @@ def _losses(task: str, runs: Path, processes: int) -> list[float]:
     ]
 
 
-@pytest.mark.slow()
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["vcop", "cvrl"])
 def test_two_processes_follow_one(task: str, tmp_path: Path) -> None:
     one = _losses(task, tmp_path / "one", 1)

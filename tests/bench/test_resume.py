@@ -6,24 +6,20 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from small_bench import command
 
 from vssl_core.store import all_cells
 
-TINY = f"{Path(__file__).resolve().parents[1] / 'tiny_dataset.py'}:Tiny"
 EPOCHS = 8  # of two steps each
 
 
 def _command(task: str, runs: Path, *more: str) -> list[str]:
-    return [
-        sys.executable, "-m", "vssl_core.cli", "bench", "--task", task, "--protocol", "smoke", "--runs", str(runs),
-        "--pretrain", TINY, "--target", TINY, "--eval", "retrieval", "--no-controls", "--checkpoint-seconds", "0",
-        "-o", f"protocol.pretrain.budget.amount={EPOCHS}", *more,
-    ]  # fmt: skip
+    amount = f"protocol.pretrain.budget.amount={EPOCHS}"
+    return command(task, runs, "--checkpoint-seconds", "0", "-o", amount, *more)
 
 
 def _digest(runs: Path) -> str:
@@ -53,7 +49,7 @@ def _kill_at_step(command: list[str], runs: Path, step: int) -> None:
     assert not list(runs.glob("cells/*/evaluations/*/result.json")), "killed too late to test anything"
 
 
-@pytest.mark.slow()
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["vcop", "cvrl"])
 def test_sigkill_at_five_steps_changes_no_bit(task: str, tmp_path: Path) -> None:
     calm = tmp_path / "calm"
