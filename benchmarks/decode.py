@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=default, help="where the videos are made and kept")
     args = parser.parse_args()
     rounds, count = (2, 2) if args.quick else (args.rounds, 8)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=130)
     with console.status("writing videos"):
         files = {kind: videos(kind, args.folder, count=count) for kind in (LONG, SHORT, XVID)}
         odd = {kind: videos(kind, args.folder, count=2) for kind in KINDS}

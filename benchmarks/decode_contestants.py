@@ -21,7 +21,8 @@ from footage import HEIGHT, KINDS, RATE, WIDTH, numbers
 
 from vssl_core.types import VideoRecord
 from vssl_core.video import FrameCache, FrameReader, ordered_map
-from vssl_core.video.table import FrameTable, scan
+from vssl_core.video.scan import scan
+from vssl_core.video.table import FrameTable
 
 SMALL = (171, 128)  # width, height of what is delivered, where it is not the full size
 
@@ -260,7 +261,7 @@ def _ffmpeg_seconds(paths: Sequence[str], *options: str) -> float:
         source = ("-threads", "1", "-f", "concat", "-safe", "0", "-i", listed.name)
         sink = ("-an", "-fps_mode", "passthrough", *options, "-f", "null", "-")
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(["ffmpeg", "-v", "error", *source, *sink], check=True, capture_output=True)
+        subprocess.run(["ffmpeg", "-v", "quiet", *source, *sink], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from video_samples import GOP12, VPX, X264, plain_decode, write_video
 
-import vssl_core.video.table as table_module
+import vssl_core.video.scan as scan_module
 from vssl_core.errors import VideoError
 from vssl_core.types import VideoRecord
 from vssl_core.video import FrameCache, FrameReader
@@ -98,7 +98,7 @@ def test_file_that_the_system_does_not_let_us_read(gop12: Path, monkeypatch: pyt
     def refuse(path: str) -> None:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(table_module, "damage", refuse)
+    monkeypatch.setattr(scan_module, "damage", refuse)
     assert "Permission denied" in refused(gop12)
 
 

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from video_samples import GOP12, VARIABLE_MS, X264, number_of, write_video
 
-import vssl_core.video.decode as decode_module
 import vssl_core.video.reader as reader_module
 from vssl_core.errors import ContractError, OptionError, VideoError
 from vssl_core.types import VideoInfo, VideoRecord
 from vssl_core.video import FrameCache, FrameReader
 from vssl_core.video.pixels import shown_size, write_rgb
-from vssl_core.video.table import FrameTable, scan
+from vssl_core.video.scan import scan
+from vssl_core.video.table import FrameTable
 
 
 @pytest.fixture
@@ -55,10 +55,11 @@ def test_indices_that_do_not_exist_are_the_callers_fault(index: list, record: Vi
 def test_clips_share_one_pass_and_each_frame_is_converted_once(
     cached: bool, record: VideoRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written, opened = [], []
-    write, open_file = reader_module.write_rgb, decode_module.opened
+    written, passes = [], []
+    write, some, everything = reader_module.write_rgb, reader_module.decode_some, reader_module.decode_all
     monkeypatch.setattr(reader_module, "write_rgb", lambda *a: (written.append(1), write(*a)))
-    monkeypatch.setattr(decode_module, "opened", lambda path: (opened.append(path), open_file(path))[1])
+    monkeypatch.setattr(reader_module, "decode_some", lambda *a: (passes.append("some"), some(*a)))
+    monkeypatch.setattr(reader_module, "decode_all", lambda *a: (passes.append("all"), everything(*a)))
     reader = FrameReader(cache=FrameCache(tmp_path, max_bytes=1 << 30) if cached else None)
     clips = reader.read_clips(
         record, {"a": np.arange(10, 26), "b": np.arange(18, 50, 2), "c": np.array([79])}
@@ -70,7 +71,7 @@ def test_clips_share_one_pass_and_each_frame_is_converted_once(
     }
     union = {*range(10, 26), *range(18, 50, 2), 79}
     assert len(written) == (80 if cached else len(union))
-    assert len(opened) == 1
+    assert passes == ["all" if cached else "some"]
 
 
 def test_span_sees_only_its_frames(record: VideoRecord) -> None:

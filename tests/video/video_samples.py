@@ -158,6 +158,7 @@ GENERATED: dict[str, tuple[str, dict, str]] = {
     "vp8 with hidden frames": ("a.webm", {"codec": "libvpx", "options": VPX}, "pts"),
     "vp9 with hidden frames": ("a.webm", {"codec": "libvpx-vp9", "options": VPX}, "pts"),
     "av1": ("a.mkv", {"codec": "libsvtav1", "options": {"preset": "10", "crf": "40", "g": "30"}}, "pts"),
+    "av1, mp4": ("a.mp4", {"codec": "libsvtav1", "options": {"preset": "10", "crf": "40", "g": "30"}}, "pts"),
     "mpeg4 avi": ("a.avi", {"codec": "mpeg4", "b_frames": 0, "gop": 12, "tag": "XVID"}, "emission"),
     "mpeg4 avi with B": ("a.avi", {"codec": "mpeg4", "b_frames": 2, "gop": 12, "tag": "XVID"}, "emission"),
     "mpeg4 mp4 with B": ("a.mp4", {"codec": "mpeg4", "b_frames": 2, "gop": 12}, "pts"),

@@ -10,20 +10,25 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from typing import Any
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
 
 import av
 from av.video.frame import PictureType
 
 from vssl_core.errors import VideoError
-from vssl_core.video.source import Source, opened
+from vssl_core.video.direct import DirectPackets
+from vssl_core.video.source import Source, frames, opened
 from vssl_core.video.table import FrameTable, Key
 
 __all__ = ["decode_all", "decode_some"]
 
 Sink = Callable[[int, Any], None]
 """(frame number, decoded frame) → None; may be called twice for a number, with the same frame."""
+
+PacketsFrom = Callable[[int], Iterator[Any]]
+"""Place of a key in the table → the packets from there (or from a key before it) on."""
 
 
 class _NotAsExpected(Exception):  # noqa: N818 — not an error: the plain way decides
@@ -36,14 +41,13 @@ def decode_some(path: str, table: FrameTable, wanted: Sequence[int], sink: Sink)
     Raises:
         VideoError: A wanted frame does not come out of the decoder, or not undamaged.
     """
-    with opened(path) as source:
-        try:
-            for index, frame in _jumping(source, table, wanted):
+    feed = _direct_feed if table.direct else _container_feed
+    try:
+        with feed(path, table) as (decoder, packets_from):
+            for index, frame in _jumping(decoder, packets_from, table, wanted):
                 sink(index, frame)
-            return
-        except (_NotAsExpected, av.FFmpegError):
-            pass
-    _plain(path, table, set(wanted), sink)
+    except (_NotAsExpected, VideoError, av.FFmpegError, OSError):
+        _plain(path, table, set(wanted), sink)
 
 
 def decode_all(path: str, table: FrameTable, sink: Sink) -> None:
@@ -55,14 +59,52 @@ def decode_all(path: str, table: FrameTable, sink: Sink) -> None:
     _plain(path, table, set(range(table.num_frames)), sink)
 
 
-def _jumping(source: Source, table: FrameTable, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
-    starts = [key.frame for key in table.keys]
+@contextmanager
+def _direct_feed(path: str, table: FrameTable) -> Iterator[tuple[Any, PacketsFrom]]:
+    """Packets out of the file, for a decoder that was made from the table."""
+    direct = cast(DirectPackets, table.direct)
+    decoder = direct.decoder()
+    with Path(path).open("rb", buffering=0) as file:
+
+        def packets_from(place: int) -> Iterator[Any]:
+            decoder.flush_buffers()
+            return direct.packets(file, table.keys[place].packet)
+
+        yield decoder, packets_from
+
+
+@contextmanager
+def _container_feed(path: str, table: FrameTable) -> Iterator[tuple[Any, PacketsFrom]]:
+    """Packets out of the container, by seeking in it."""
+    with opened(path) as source:
+        fresh = [True]
+
+        def packets_from(place: int) -> Iterator[Any]:
+            at_start, fresh[:] = place == 0 and fresh[0], [False]
+            return source.packets() if at_start else _landed(source, table, place)
+
+        yield source.decoder, packets_from
+
+
+def _jumping(
+    decoder: Any, packets_from: PacketsFrom, table: FrameTable, wanted: Sequence[int]
+) -> Iterator[tuple[int, Any]]:
     from_key = _stamped_from if table.rule == "pts" else _counted_from
-    at_start = True
-    for place, group in groupby(wanted, lambda index: max(0, bisect_right(starts, index) - 1)):
-        packets = source.packets() if at_start and place == 0 else _landed(source, table, place)
-        at_start = False
-        yield from from_key(source, packets, table, table.keys[place], list(group))
+    for place, run in _runs(table, wanted):
+        yield from from_key(decoder, packets_from(place), table, table.keys[place], run)
+
+
+def _runs(table: FrameTable, wanted: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """(place of a key, wanted frames to decode from it in one go); a jump costs less than one frame."""
+    starts = [key.frame for key in table.keys]
+    runs: list[tuple[int, list[int]]] = []
+    for index in wanted:
+        place = max(0, bisect_right(starts, index) - 1)
+        if runs and starts[place] <= runs[-1][1][-1] + 1:
+            runs[-1][1].append(index)
+        else:
+            runs.append((place, [index]))
+    return runs
 
 
 def _landed(source: Source, table: FrameTable, place: int) -> Iterator[Any]:
@@ -91,12 +133,11 @@ def _chained(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
 
 
 def _stamped_from(
-    source: Source, packets: Iterator[Any], table: FrameTable, key: Key, wanted: list[int]
+    decoder: Any, packets: Iterator[Any], table: FrameTable, key: Key, wanted: list[int]
 ) -> Iterator[tuple[int, Any]]:
     """Wanted frames known by their time stamps."""
     missing = {int(table.pts[index]): index for index in wanted}
     unsent = set(missing)
-    decoder = source.decoder
     check = _Checker(key)
     for packet in packets:
         if table.skips_droppable:
@@ -134,12 +175,12 @@ class _Checker:
 
 
 def _counted_from(
-    source: Source, packets: Iterator[Any], table: FrameTable, key: Key, wanted: list[int]
+    decoder: Any, packets: Iterator[Any], table: FrameTable, key: Key, wanted: list[int]
 ) -> Iterator[tuple[int, Any]]:
     """Wanted frames known by how many came out before them, counted from the key frame."""
     missing = set(wanted)
     index = -1 if key.frame else 0  # -1: the key frame has not come yet; what comes before it is no frame
-    for frame in source.frames(packets):
+    for frame in frames(decoder, packets):
         if index < 0:
             if not frame.key_frame:
                 continue
@@ -159,7 +200,7 @@ def _plain(path: str, table: FrameTable, wanted: set[int], sink: Sink) -> None:
     places = {pts: index for index, pts in enumerate(table.pts.tolist())} if table.rule == "pts" else None
     missing = set(wanted)
     with opened(path) as source:
-        for count, frame in enumerate(source.frames(source.packets())):
+        for count, frame in enumerate(frames(source.decoder, source.packets())):
             index = count if places is None else places.get(frame.pts)
             if frame.is_corrupt and index is not None:
                 reason = f"the decoder had to guess parts of frame {index}: the data is damaged"

@@ -20,8 +20,9 @@ from vssl_core.types import VideoInfo, VideoRecord
 from vssl_core.video.cache import FrameCache
 from vssl_core.video.decode import decode_all, decode_some
 from vssl_core.video.pixels import RESIZE, shown_size, write_rgb
+from vssl_core.video.scan import scan
 from vssl_core.video.source import Stamp, stamp
-from vssl_core.video.table import FrameTable, scan
+from vssl_core.video.table import FrameTable
 
 __all__ = ["FrameReader"]
 

@@ -14,7 +14,7 @@ from av.stream import Disposition
 
 from vssl_core.errors import VideoError
 
-__all__ = ["Source", "Stamp", "opened", "stamp"]
+__all__ = ["Source", "Stamp", "frames", "opened", "stamp"]
 
 # Containers by which FFmpeg plays things that are no video file: text as a terminal's screen, single
 # pictures, lists of other files.
@@ -72,24 +72,25 @@ class Source:
         """The stream's packets from here on in decoding order, those without data left out."""
         return (packet for packet in self.container.demux(self.stream) if packet.size)
 
-    def frames(self, packets: Iterator[Any]) -> Iterator[Any]:
-        """All frames that decoding the packets gives, in the order in which they come out.
-
-        What stands before the first key packet (of a stream that was cut anywhere) may be undecodable.
-        """
-        begun = False
-        for packet in packets:
-            begun = begun or packet.is_keyframe
-            try:
-                yield from self.decoder.decode(packet)
-            except av.FFmpegError:
-                if begun:
-                    raise
-        yield from self.decoder.decode(None)
-
     def seek(self, time: int) -> None:
         """Go to the key packet at or before `time` (in the stream's time base) and forget all frames."""
         self.container.seek(time, stream=self.stream, backward=True)
+
+
+def frames(decoder: Any, packets: Iterator[Any]) -> Iterator[Any]:
+    """All frames that decoding the packets gives, in the order in which they come out.
+
+    What stands before the first key packet (of a stream that was cut anywhere) may be undecodable.
+    """
+    begun = False
+    for packet in packets:
+        begun = begun or packet.is_keyframe
+        try:
+            yield from decoder.decode(packet)
+        except av.FFmpegError:
+            if begun:
+                raise
+    yield from decoder.decode(None)
 
 
 @contextmanager

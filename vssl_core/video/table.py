@@ -1,40 +1,20 @@
-"""Which frames a file has and from where each can be decoded: one table per file, made once.
-
-Frame numbers never come from a time multiplied by a rate, and never from a header's count. Where every
-packet carries a time stamp of its own and is exactly one frame (H.264, HEVC, VP9 and AV1 in MP4, MOV,
-Matroska and WebM), the packets alone tell everything: frame i is the one with the i-th time stamp. Every
-other file is decoded once from its beginning to see what comes out. AVI has no time stamps (FFmpeg makes
-them up, in the wrong order for packed B frames), so its frames are numbered as they come out.
-"""
+"""What is known about the frames of one file, and from where each can be decoded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
-from vssl_core.errors import VideoError
-from vssl_core.video.integrity import damage
-from vssl_core.video.source import Source, opened
+from vssl_core.video.direct import DirectPackets
 
-__all__ = ["FrameTable", "Key", "scan"]
-
-_STAMPED_CONTAINERS = ("mov,mp4", "matroska")
-_ONE_FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1"}
-# VP8 hides its reference frames in packets of their own, MPEG-4 part 2 has packets that repeat a frame.
+__all__ = ["FrameTable", "Key"]
 
 _DROPPABLE = {"h264"}
 # Codecs in which no frame ever depends on one that is marked as no reference. HEVC's mark holds for one
 # temporal layer only, VP9's frames pass on their probabilities.
-
-_COUNTABLE = {"mpeg4"}
-# Codecs that, begun at a key packet, first give that key frame and then the frames that would follow it,
-# and in which only packets of a few bytes ("show the last frame again") give no frame.
-
-_REPEAT_BYTES = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +23,13 @@ class Key:
 
     Args:
         frame: The first frame (in the order of the table) that can be asked for from here.
+        packet: Number of the packet in decoding order.
         pts: Presentation time stamp of the packet.
         dts: Decoding time stamp of the packet; the presentation one where it has none.
     """
 
     frame: int
+    packet: int
     pts: int
     dts: int
 
@@ -67,6 +49,7 @@ class FrameTable:
         height: Pixels as shown, after rotation.
         codec: FFmpeg's name.
         rotation: Degrees clockwise by which decoded frames are turned to be shown.
+        direct: Where in the file the packets are, if they can be read without the container.
     """
 
     rule: Literal["pts", "emission"]
@@ -78,6 +61,7 @@ class FrameTable:
     height: int
     codec: str
     rotation: int
+    direct: DirectPackets | None = None
 
     @property
     def num_frames(self) -> int:
@@ -91,7 +75,8 @@ class FrameTable:
     @property
     def nbytes(self) -> int:
         """About how much memory the table takes."""
-        return self.pts.nbytes + 200 * len(self.keys) + 1000
+        direct = self.direct.nbytes if self.direct else 0
+        return self.pts.nbytes + direct + 200 * len(self.keys) + 1000
 
     def seconds(self) -> np.ndarray:
         """Time of each frame (N,) float64, counted from the first."""
@@ -110,6 +95,7 @@ class FrameTable:
             "height": self.height,
             "codec": self.codec,
             "rotation": self.rotation,
+            "direct": self.direct.to_json() if self.direct else None,
         }
 
     @classmethod
@@ -122,152 +108,6 @@ class FrameTable:
                 "time_base": Fraction(values["time_base"]),
                 "keys": tuple(Key(*key) for key in values["keys"]),
                 "fps": Fraction(values["fps"]),
+                "direct": DirectPackets.from_json(values["direct"]) if values["direct"] else None,
             }
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Packet:
-    pts: int | None
-    dts: int | None
-    key: bool
-    discard: bool
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    pts: int | None
-    key: bool
-
-
-def scan(path: str) -> FrameTable:
-    """Make the table of a file.
-
-    Raises:
-        VideoError: The file is no video, gives no frame, or is seen to be damaged.
-    """
-    if reason := damage(path):
-        raise VideoError(path, reason)
-    with opened(path) as source:
-        packets, first = _read_packets(source)
-        if first is None:
-            reason = f"expected at least one frame, but none of its {len(packets)} packets gives one"
-            raise VideoError(path, reason)
-        if not _packets_suffice(source, packets):
-            return _decoded_table(path, first)
-        shown = [packet for packet in packets if not packet.discard]
-        pts = np.sort(np.array([packet.pts for packet in shown], dtype=np.int64))
-        keys = _keys_by_pts(pts, packets)
-        return _table(source, "pts", pts, keys, first)
-
-
-def _read_packets(source: Source) -> tuple[list[_Packet], Any]:
-    """All packets, and the first frame that decoding gives (its size and rotation are the video's)."""
-    packets: list[_Packet] = []
-    first = next(source.frames(_noted(source, packets)), None)
-    if first is not None:
-        for _ in _noted(source, packets):
-            pass
-    return packets, first
-
-
-def _packets_suffice(source: Source, packets: list[_Packet]) -> bool:
-    """True where packets and frames are one to one, so that nothing needs to be decoded to count."""
-    if not source.format.startswith(_STAMPED_CONTAINERS) or source.codec not in _ONE_FRAME_PER_PACKET:
-        return False
-    shown = [packet.pts for packet in packets if not packet.discard]
-    stamped = [pts for pts in shown if pts is not None]
-    if len(set(stamped)) < len(shown) or not packets[0].key or packets[0].pts is None:
-        return False
-    return min(stamped) >= packets[0].pts  # else frames before the first key may never come out
-
-
-def _keys_by_pts(pts: np.ndarray, packets: list[_Packet]) -> tuple[Key, ...]:
-    """The key packets after which come, in decoding order, all frames that are shown after them."""
-    number = {packet.pts: place for place, packet in enumerate(packets) if not packet.discard}
-    places = np.array([number.get(value, -1) for value in pts.tolist()])
-    earliest = np.minimum.accumulate(places[::-1])[::-1]  # of the packets of frames i, i + 1, …
-    keys = [_beginning(packets, int(pts[0]))]
-    for place, packet in enumerate(packets):
-        if not packet.key or packet.pts is None:
-            continue
-        frame = int(np.searchsorted(pts, packet.pts))
-        if keys[-1].frame < frame < len(pts) and earliest[frame] >= place:
-            keys.append(Key(frame, packet.pts, packet.pts if packet.dts is None else packet.dts))
-    return tuple(keys)
-
-
-def _beginning(packets: list[_Packet], pts: int) -> Key:
-    return Key(0, pts, pts if packets[0].dts is None else packets[0].dts)
-
-
-def _decoded_table(path: str, first: Any) -> FrameTable:
-    """The table of a file whose packets do not tell how many frames there are: decode all of it."""
-    packets: list[_Packet] = []
-    with opened(path) as source:
-        frames = [_checked(path, place, f) for place, f in enumerate(source.frames(_noted(source, packets)))]
-        full = sum(packet.size > _REPEAT_BYTES for packet in packets)
-        if source.codec in _COUNTABLE and len(frames) < full:
-            reason = f"expected a frame from each of {full} packets, but {len(frames)} came: it is damaged"
-            raise VideoError(path, reason)
-        stamps = [frame.pts for frame in frames if frame.pts is not None]
-        pts = np.array(stamps, dtype=np.int64)
-        rising = len(pts) == len(frames) and bool((np.diff(pts) > 0).all())
-        if rising and source.format != "avi":
-            return _table(source, "pts", pts, _keys_by_pts(pts, packets), first)
-        keys = _keys_by_emission(source, packets, frames)
-        if len(pts) < len(frames):  # no times: evenly spaced ones
-            step = 1 / ((source.stream.average_rate or Fraction(25)) * source.stream.time_base)
-            pts = np.array([round(place * step) for place in range(len(frames))], dtype=np.int64)
-        return _table(source, "emission", np.sort(pts), keys, first)
-
-
-def _noted(source: Source, packets: list[_Packet]) -> Iterator[Any]:
-    for packet in source.packets():
-        if packet.is_corrupt:
-            reason = f"packet {len(packets)} is cut or overwritten; get the file again or leave it out"
-            raise VideoError(source.path, reason)
-        packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size))
-        yield packet
-
-
-def _checked(path: str, place: int, frame: Any) -> _Frame:
-    if frame.is_corrupt:
-        raise VideoError(path, f"the decoder had to guess parts of frame {place}: the data is damaged")
-    return _Frame(frame.pts, frame.key_frame)
-
-
-def _keys_by_emission(source: Source, packets: list[_Packet], frames: list[_Frame]) -> tuple[Key, ...]:
-    """Key packets whose frame is known for sure among the frames that came out."""
-    keys = [_beginning(packets, packets[0].pts or 0)]
-    if source.codec not in _COUNTABLE:
-        return tuple(keys)
-    came = {frame.pts: place for place, frame in enumerate(frames) if frame.key}
-    for packet in packets[1:]:
-        place = came.get(packet.pts, 0) if packet.key else 0
-        if place > keys[-1].frame and packet.pts is not None and packet.dts is not None:
-            keys.append(Key(place, packet.pts, packet.dts))
-    return tuple(keys)
-
-
-def _table(
-    source: Source, rule: Literal["pts", "emission"], pts: np.ndarray, keys: tuple[Key, ...], first: Any
-) -> FrameTable:
-    turned = round(-first.rotation / 90) % 4 * 90
-    width, height = first.width, first.height
-    if turned in (90, 270):
-        width, height = height, width
-    base = cast(Fraction, source.stream.time_base)
-    fps = _fps(pts, base, source.stream.average_rate)
-    return FrameTable(rule, pts, base, keys, fps, width, height, source.codec, turned)
-
-
-def _fps(pts: np.ndarray, time_base: Fraction, claimed: Fraction | None) -> Fraction:
-    """Frames per second between the first and the last; the header's claim where the two agree."""
-    if len(pts) < 2 or pts[-1] == pts[0]:
-        return claimed or Fraction(25)
-    seconds = int(pts[-1] - pts[0]) * time_base
-    if claimed and abs(claimed * seconds + 1 - len(pts)) <= max(2, 0.01 * len(pts)):
-        return claimed
-    return ((len(pts) - 1) / seconds).limit_denominator(1_000_000)
