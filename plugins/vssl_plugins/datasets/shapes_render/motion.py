@@ -59,11 +59,11 @@ class _Start:
     tilt: float
 
 
-_Flow = Callable[[_Start, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""(start, cycles (T,)) → x, y and size, each (T,)."""
+_Path = tuple[np.ndarray, np.ndarray, np.ndarray]  # x, y and size, each (T,), on the terms of _Start
+_Flow = Callable[[_Start, np.ndarray], _Path]  # of the number of cycles passed (T,)
 
 
-def _slide(start: _Start, cycles_T: np.ndarray, *, heading: float) -> tuple[np.ndarray, ...]:
+def _slide(start: _Start, cycles_T: np.ndarray, *, heading: float) -> _Path:
     cos, sin = np.cos(heading + start.tilt), np.sin(heading + start.tilt)
     along, across = cos * start.x + sin * start.y, cos * start.y - sin * start.x
     half = np.sqrt(max(REACH**2 - across**2, 1e-12))  # of the chord
@@ -71,7 +71,7 @@ def _slide(start: _Start, cycles_T: np.ndarray, *, heading: float) -> tuple[np.n
     return cos * along_T - sin * across, sin * along_T + cos * across, np.full_like(cycles_T, start.size)
 
 
-def _circle(start: _Start, cycles_T: np.ndarray, *, sign: int) -> tuple[np.ndarray, ...]:
+def _circle(start: _Start, cycles_T: np.ndarray, *, sign: int) -> _Path:
     cos_T, sin_T = np.cos(2 * np.pi * cycles_T), sign * np.sin(2 * np.pi * cycles_T)
     return (
         cos_T * start.x - sin_T * start.y,
@@ -80,7 +80,7 @@ def _circle(start: _Start, cycles_T: np.ndarray, *, sign: int) -> tuple[np.ndarr
     )
 
 
-def _scale(start: _Start, cycles_T: np.ndarray, *, sign: int) -> tuple[np.ndarray, ...]:
+def _scale(start: _Start, cycles_T: np.ndarray, *, sign: int) -> _Path:
     still_T = np.ones_like(cycles_T)
     return start.x * still_T, start.y * still_T, (start.size + sign * cycles_T) % 1.0
 
