@@ -24,6 +24,17 @@ from vssl_core.store import CellFolder
 __all__ = ["BenchResult", "bench"]
 
 
+_ENVIRONMENT = {
+    # OpenMP threads that wait by spinning take the cores from the loader's threads and from whatever else
+    # runs; on a busy machine that cost several times the step.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Keep freed memory: training asks for the same large blocks in every step, and glibc would map and clear
+    # them anew each time (a quarter of the step).
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+}
+
+
 @dataclass(frozen=True)
 class BenchResult:
     """What a bench left behind.
@@ -144,7 +155,7 @@ def _run(
     if plan.classes:
         local = Settings(settings.checkpoint_seconds, settings.cache_gib, settings.no_plugins, plan.classes)
         return _run_here(cell_ids, runs, local, progress)
-    handles = [CellHandle(name, runs, _command(name, runs, settings)) for name in cell_ids]
+    handles = [CellHandle(name, runs, _command(name, runs, settings), _ENVIRONMENT) for name in cell_ids]
     lost: dict[str, str] = dict(executor.run(handles, progress))
     return {name: CellFolder(runs, name).failure() or reason for name, reason in lost.items()}
 

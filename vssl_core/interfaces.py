@@ -386,11 +386,13 @@ class CellHandle:
         cell_id: The cell.
         runs: The run folder.
         command: Runs the cell to its end wherever `runs` is reachable; exit code 0 when it is done.
+        environment: Variables to set for it where the user has not set them.
     """
 
     cell_id: str
     runs: Path
     command: tuple[str, ...]
+    environment: Mapping[str, str]
 
 
 class Executor(ABC):

@@ -25,9 +25,6 @@ def run_cell(
     cell_id: str, runs: Path, checkpoint_seconds: float, cache_gib: float, no_plugins: tuple[str, ...]
 ) -> None:
     """Do what is missing of one cell of a run folder."""
-    # Before torch loads OpenMP: threads that wait by spinning take the cores from the loader's threads and
-    # from whatever else runs; on a busy machine that cost ten times the step.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from vssl_core.progress import terminal_progress
     from vssl_core.run_cell import Settings
     from vssl_core.run_cell import run_cell as run

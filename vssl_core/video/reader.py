@@ -26,7 +26,7 @@ from vssl_core.video.table import FrameTable
 
 __all__ = ["FrameReader"]
 
-_TABLE_BYTES = 64 << 20  # tables kept in memory; about 20,000 short videos
+_TABLE_BYTES = 64 << 20  # tables kept in memory; about 7,000 short videos
 _NOTE_VERSION = 1
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import tempfile
 import time
 import warnings
@@ -82,12 +83,13 @@ class BoundedFolder:
 
     def begin(self) -> tuple[int, Path]:
         """A new file in the folder of partial ones."""
+        path = self._root / "partial" / secrets.token_hex(16)
+        how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            number, name = tempfile.mkstemp(dir=self._root / "partial")
+            return os.open(path, how, 0o666), path
         except FileNotFoundError:  # somebody deleted the folder
             self._make()
-            number, name = tempfile.mkstemp(dir=self._root / "partial")
-        return number, Path(name)
+            return os.open(path, how, 0o666), path
 
     def publish(self, partial: Path, size: int, key: bytes, kind: str) -> None:
         """Give a finished file its name, and drop others where that is over the limit."""

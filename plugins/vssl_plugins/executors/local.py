@@ -72,7 +72,7 @@ class Local(Executor):
         return failures
 
     def _start(self, cell: CellHandle, slot: int, gpus: Sequence[str]) -> subprocess.Popen[bytes]:
-        command, environment = list(cell.command), dict(os.environ)
+        command, environment = list(cell.command), {**cell.environment, **os.environ}
         if gpus and self._options.processes == 1:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         environment["VSSL_PARENT"] = str(os.getpid())  # a cell stops when nobody waits for it

@@ -16,10 +16,10 @@ replaces them, so that all tasks train alike.
 
 Deviations from the authors' code, each with the option that undoes it where one can:
 
-- Augmentation is the benchmark's (supplement 3.4: rotation, resize, crop, colour and flip, and for CVRL
-  grayscale and gamma too). Resize and crop are read as CVRL's random resized crop, and the colour jitter
-  keeps CVRL's strength, because contrast by colour histogram is the known shortcut. `augmentation=paper`
-  is the authors' asymmetric pair: blur in the first view, rare blur and solarisation in the second.
+- Augmentation is the benchmark's (supplement 3.4): the rotation, resize, crop, colour jitter and flip of
+  the other tasks at their strengths, and grayscale and gamma besides. `augmentation=paper` is the
+  authors' asymmetric pair: random resized crop and strong colour jitter in both, blur in the first view,
+  rare blur and solarisation in the second.
 - The linear layers before BatchNorm have no bias, which BatchNorm would subtract again.
 - Clip size, frame stride and batch size are the protocol's: `contrast_accuracy` has its chance level
   1/(2B-1) beside it, because a small batch is an easier question.
@@ -49,6 +49,7 @@ from vssl_core.augmentation.ops import (
     GaussianBlur,
     Grayscale,
     HorizontalFlip,
+    RandomCrop,
     ResizedCrop,
     RotationJitter,
     Solarize,
@@ -169,12 +170,13 @@ class CVRL(PretextTask):
     def augmentation(cls, options: Any, clip: ClipSpec) -> Augmentation:
         """Each view is drawn alone, and held over its frames."""
         del clip
-        crop, flip = ResizedCrop(area=(0.3, 1.0), aspect=(0.5, 2.0)), HorizontalFlip()
-        jitter = ColorJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, p=0.8)
         if options.augmentation == "benchmark":
-            view = ViewAugmentation((RotationJitter(), crop, jitter, flip, Grayscale(), Gamma()))
+            shared = (RotationJitter(), RandomCrop(), ColorJitter(), HorizontalFlip())  # those of all tasks
+            view = ViewAugmentation((*shared, Grayscale(), Gamma()))
             return {"view_0": view, "view_1": view}
-        common = (crop, flip, jitter, Grayscale(p=0.2))
+        crop = ResizedCrop(area=(0.3, 1.0), aspect=(0.5, 2.0))
+        jitter = ColorJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, p=0.8)
+        common = (crop, HorizontalFlip(), jitter, Grayscale(p=0.2))
         return {
             "view_0": ViewAugmentation((*common, GaussianBlur(p=1.0))),
             "view_1": ViewAugmentation((*common, GaussianBlur(p=0.1), Solarize(p=0.2))),

@@ -21,6 +21,7 @@ from vssl_core.augmentation.ops import (
     GaussianBlur,
     Grayscale,
     HorizontalFlip,
+    RandomCrop,
     ResizedCrop,
     RotationJitter,
     Solarize,
@@ -132,7 +133,7 @@ def test_sampler_is_a_pure_picklable_function() -> None:
 
 def test_benchmark_augmentation_is_the_supplements_with_grayscale_and_gamma() -> None:
     views = CVRL.augmentation(CVRLOptions(), PAPER)
-    expected = {RotationJitter, ResizedCrop, ColorJitter, HorizontalFlip, Grayscale, Gamma}
+    expected = {RotationJitter, RandomCrop, ColorJitter, HorizontalFlip, Grayscale, Gamma}
     for view in views.values():
         assert {type(op) for op in view.ops} == expected
         assert view.draw is None

@@ -16,9 +16,9 @@ RENDERER_VERSION = 1  # another number whenever the same options would give othe
 class ShapesOptions(Options):
     """Size, length, number and difficulty of the rendered videos. Both label sets share the files."""
 
-    train_videos: int = Field(384, ge=1, le=100_000)
+    train_videos: int = Field(320, ge=1, le=100_000)
     """Videos of the train part. The two labels are perfectly balanced in multiples of 64."""
-    validation_videos: int = Field(128, ge=0, le=100_000)
+    validation_videos: int = Field(64, ge=0, le=100_000)
     """Videos of the validation part; 0 leaves it to be carved out of train."""
     test_videos: int = Field(192, ge=1, le=100_000)
     """Videos of the test part."""
