@@ -37,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 
 LENGTH = 16  # frames of a clip
+PARTS = ["exactness", "views", "threads", "clips"]
 LONG, SHORT, XVID = list(KINDS)[:3]
 RIVALS = [
     Contestant("torchcodec", TorchCodec, {"mode": "approximate"}),
@@ -68,28 +69,34 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     default = Path(tempfile.gettempdir()) / "vssl-benchmark-videos"
     parser.add_argument("--folder", type=Path, default=default, help="where the videos are made and kept")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part (may be repeated)")
     args = parser.parse_args()
     rounds, count = (2, 2) if args.quick else (args.rounds, 8)
     console = Console() if sys.stdout.isatty() else Console(width=130)
     with console.status("writing videos"):
         files = {kind: videos(kind, args.folder, count=count) for kind in (LONG, SHORT, XVID)}
         odd = {kind: videos(kind, args.folder, count=2) for kind in KINDS}
-    results = {
-        "clips": contest(
-            [*READERS, Contestant("floor", Floor)], _speed_jobs(files), baseline="plain PyAV", rounds=rounds
-        ),
-        "two views": contest(_VIEWS, _view_jobs(files), baseline="two calls", rounds=rounds),
-        "two threads": contest(_THREADS, _thread_jobs(files), baseline="one thread", rounds=rounds),
-        "exactness": contest(JUDGED, _exactness_jobs(odd), baseline="plain PyAV", rounds=1, warm_ups=0),
-    }
-    for name, result in results.items():
-        if name != "exactness":
-            show(result, item="clip", console=console)
-    _show_exactness(results["exactness"], console)
-    targets = _targets(results)
-    _show_targets(targets, console)
-    if args.json:
-        save(args.json, results, targets=targets)
+    results: dict[str, Result] = {}
+    for name in args.only or PARTS:
+        results[name] = _contest(name, files, odd, rounds)
+        if name == "exactness":
+            _show_exactness(results[name], console)
+        else:
+            show(results[name], item="clip", console=console)
+        if args.json:
+            save(args.json, results, targets=_targets(results))
+    _show_targets(_targets(results), console)
+
+
+def _contest(name: str, files: dict[str, Files], odd: dict[str, Files], rounds: int) -> Result:
+    if name == "clips":
+        contestants = [*READERS, Contestant("floor", Floor)]
+        return contest(contestants, _speed_jobs(files), baseline="plain PyAV", rounds=rounds)
+    if name == "views":
+        return contest(_VIEWS, _view_jobs(files), baseline="two calls", rounds=rounds)
+    if name == "threads":
+        return contest(_THREADS, _thread_jobs(files), baseline="one thread", rounds=rounds)
+    return contest(JUDGED, _exactness_jobs(odd), baseline="plain PyAV", rounds=1, warm_ups=0)
 
 
 _VIEWS = [
@@ -176,55 +183,43 @@ def _share(heat: Heat, name: str) -> str:
 
 
 def _targets(results: dict[str, Result]) -> list[tuple[str, str, str]]:
-    clips, wrong = results["clips"].heats, results["exactness"].heats
-    small = {label: heat for label, heat in clips.items() if "full size" not in label}
-    h264 = {label: heat for label, heat in small.items() if "H.264" in label}
-
-    def worst(heats: dict[str, Heat], name: str, baseline: str) -> str:
-        speeds = [heat.speed(name, baseline) for heat in heats.values() if baseline in heat.names]
-        return f"{min(speeds):.2f}" if speeds else "absent"
-
-    def of_kind(kind: str) -> dict[str, Heat]:
-        return {label: heat for label, heat in small.items() if label.startswith(kind)}
-
-    rows = [("vssl / plain PyAV, cpu, worst heat", ">= 1.4", worst(small, "vssl", "plain PyAV"))]
-    rows += [
-        (f"vssl / {rival.name} on H.264, cpu, worst heat", ">= 1.15", worst(h264, "vssl", rival.name))
-        for rival in RIVALS
-    ]
-    for kind, limit in ((LONG, 1.1), (SHORT, 1.4)):
+    """(what, target, measured) of the parts that were run; of several heats the worst."""
+    rows = _clip_targets(results["clips"]) if "clips" in results else []
+    if "views" in results:
         rows.append(
-            (
-                f"vssl / floor, {kind}, worst heat",
-                f">= {1 / limit:.2f}",
-                worst(of_kind(kind), "vssl", "floor"),
-            )
+            ("one pass / two calls, cpu", ">= 1.25", _worst(results["views"].heats, "one pass", "two calls"))
         )
-    views = results["two views"].heats.values()
-    rows.append(
-        (
-            "one pass / two calls, cpu",
-            ">= 1.25",
-            f"{min(h.speed('one pass', 'two calls') for h in views):.2f}",
+    if "threads" in results:
+        heats = results["threads"].heats
+        rows.append(
+            ("two threads / one, wall", ">= 1.7", _worst(heats, "two threads", "one thread", wall=True))
         )
-    )
-    rows.append(("cached / plain PyAV, cpu, worst heat", ">= 40", worst(small, "vssl, cached", "plain PyAV")))
-    threads = next(iter(results["two threads"].heats.values()))
-    rows.append(
-        ("two threads / one, wall", ">= 1.7", f"{threads.speed('two threads', 'one thread', wall=True):.2f}")
-    )
-    rows.append(
-        (
-            "wrong frames of vssl",
-            "0",
-            str(sum(heat.wrong("vssl")[0] for heat in [*clips.values(), *wrong.values()])),
-        )
-    )
-    return rows
+    wrong = {
+        name: sum(heat.wrong(name)[0] for result in results.values() for heat in result.heats.values())
+        for name in ("vssl", "vssl, cached", "one pass", "two threads")
+    }
+    return [*rows, ("wrong frames of vssl", "0", str(sum(wrong.values())))]
+
+
+def _clip_targets(result: Result) -> list[tuple[str, str, str]]:
+    small = {label: heat for label, heat in result.heats.items() if "full size" not in label}
+    h264 = {label: heat for label, heat in small.items() if "H.264" in label}
+    rows = [("vssl / plain PyAV, cpu", ">= 1.4", _worst(small, "vssl", "plain PyAV"))]
+    for rival in RIVALS:
+        rows.append((f"vssl / {rival.name} on H.264, cpu", ">= 1.15", _worst(h264, "vssl", rival.name)))
+    for kind, limit in ((LONG, 1.1), (SHORT, 1.4)):
+        of_kind = {label: heat for label, heat in small.items() if label.startswith(kind)}
+        rows.append((f"vssl / floor, {kind}, cpu", f">= {1 / limit:.2f}", _worst(of_kind, "vssl", "floor")))
+    return [*rows, ("cached / plain PyAV, cpu", ">= 40", _worst(small, "vssl, cached", "plain PyAV"))]
+
+
+def _worst(heats: dict[str, Heat], name: str, baseline: str, *, wall: bool = False) -> str:
+    speeds = [heat.speed(name, baseline, wall=wall) for heat in heats.values() if baseline in heat.names]
+    return f"{min(speeds):.2f}" if speeds else "absent"
 
 
 def _show_targets(rows: list[tuple[str, str, str]], console: Console) -> None:
-    table = Table("what", "target", "measured", title="targets", title_justify="left")
+    table = Table("what", "target", "measured", title="targets, worst heat", title_justify="left")
     for row in rows:
         table.add_row(*row)
     console.print(table)
