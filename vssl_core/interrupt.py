@@ -11,10 +11,11 @@ __all__ = ["Interruption"]
 
 
 class Interruption:
-    """While open, the first SIGINT or SIGTERM only sets `requested`; the second one acts at once."""
+    """While open, SIGINT and SIGTERM only set `requested`; a second SIGINT acts at once."""
 
     def __init__(self) -> None:
         self.requested = False
+        self._pressed = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -29,7 +30,9 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.requested:
+        # One Ctrl-C reaches a cell twice: from the terminal, and as SIGTERM from the bench that stops too.
+        self._pressed += number == signal.SIGINT
+        if self._pressed > 1:
             raise KeyboardInterrupt
         self.requested = True
 
