@@ -139,7 +139,7 @@ def _view_jobs(files: dict[str, Files]) -> dict[str, Callable[[int], Job]]:
 
         def job(round_: int, of_kind: Files = files[kind]) -> Job:
             one, two = (_clips(of_kind, 2, f"view {v} {round_}") for v in range(2))
-            return Job([clip for pair in zip(one, two, strict=True) for clip in pair], views=2)
+            return Job([clip for pair in zip(one, two, strict=True) for clip in pair])
 
         jobs[f"{kind}, both views of a video"] = job
     return jobs

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from contest import Absent, Verdict
-from footage import HEIGHT, KINDS, RATE, WIDTH, numbers
+from footage import HEIGHT, KINDS, RATE, WIDTH, number_strip, numbers
 
 from vssl_core.types import VideoRecord
 from vssl_core.video import FrameCache, FrameReader, ordered_map
@@ -31,23 +31,24 @@ Clip = tuple[str, Sequence[int]]  # (file, frame numbers)
 
 @dataclass(frozen=True)
 class Job:
-    """Clips to read, and the size to deliver (None: as coded). `views` clips in a row are of one video."""
+    """Clips to read, and the size to deliver (None: as coded)."""
 
     clips: Sequence[Clip]
     size: tuple[int, int] | None = SMALL
-    views: int = 1
     nearest: bool = False  # frames carry no numbers: compare with the frames of a plain decode
 
 
 class Reading:
-    """What all contestants share: an array (T, H, W, 3) per clip, or None where the contestant raises."""
+    """What all contestants share. A clip is let go when it was read, as a loader does after augmenting it;
+    only what the check needs is kept: None where the contestant raises.
+    """
 
     def run(self, job: Job) -> list[np.ndarray | None]:
-        return [self._tried(path, index, job.size) for path, index in job.clips]
+        return [self._glimpse(clip, job) for clip in job.clips]
 
-    def _tried(self, path: str, index: Sequence[int], size: tuple[int, int] | None) -> np.ndarray | None:
+    def _glimpse(self, clip: Clip, job: Job) -> np.ndarray | None:
         try:
-            return self.read(path, index, size)
+            return glimpse(self.read(*clip, job.size), clip, job)
         except Exception:
             return None
 
@@ -58,18 +59,24 @@ class Reading:
         compare = _wrong_by_nearest if job.nearest else _wrong_by_number
         checked = sum(len(index) for _, index in job.clips)
         wrong = sum(
-            len(clip[1]) if frames is None else compare(clip, frames)
-            for clip, frames in zip(job.clips, result, strict=True)
+            len(clip[1]) if seen is None else compare(clip, seen)
+            for clip, seen in zip(job.clips, result, strict=True)
         )
         return Verdict(items=len(job.clips), wrong=wrong, checked=checked)
 
 
-def _wrong_by_number(clip: Clip, frames_THWC: np.ndarray) -> int:
+def glimpse(frames_THWC: np.ndarray, clip: Clip, job: Job) -> np.ndarray | None:
+    """What tells which frames these are; None where they have another shape than was asked for."""
+    width, height = job.size or (WIDTH, HEIGHT)
+    if frames_THWC.shape != (len(clip[1]), height, width, 3):
+        return None
+    return frames_THWC if job.nearest else number_strip(frames_THWC).copy()
+
+
+def _wrong_by_number(clip: Clip, strip_THWC: np.ndarray) -> int:
     path, index = clip
     hidden = KINDS["H.264, cut by copy"].cut if "cut" in Path(path).name else 0
-    if len(frames_THWC) != len(index):
-        return len(index)
-    return int((numbers(np.asarray(frames_THWC)) != np.add(index, hidden)).sum())
+    return int((numbers(strip_THWC) != np.add(index, hidden)).sum())
 
 
 def _wrong_by_nearest(clip: Clip, frames_THWC: np.ndarray) -> int:
@@ -138,8 +145,8 @@ class Threads(Ours):
     def run(self, job: Job) -> list[np.ndarray | None]:
         reader = self.reader(job.size)
 
-        def read(clip: Clip) -> np.ndarray:
-            return reader.read(VideoRecord("v", clip[0]), clip[1])
+        def read(clip: Clip) -> np.ndarray | None:
+            return glimpse(reader.read(VideoRecord("v", clip[0]), clip[1]), clip, job)
 
         return list(ordered_map(read, job.clips, threads=self._threads, prefetch=2 * self._threads))
 

@@ -65,13 +65,18 @@ def videos(kind: str, folder: Path, *, count: int) -> list[tuple[Path, int]]:
     return found
 
 
-def numbers(frames_THWC: np.ndarray) -> np.ndarray:
-    """The numbers (T,) that frames carry, at any size."""
-    height, width = frames_THWC.shape[1:3]
-    strip = frames_THWC[:, height // 60 : height // 10].mean(axis=(1, 3))
-    edges = np.arange(BITS + 1) * width / BITS
-    quarter = width / BITS / 4
-    bits = [strip[:, round(a + quarter) : round(b - quarter)].mean(1) > 127 for a, b in pairwise(edges)]
+def number_strip(frames_THWC: np.ndarray) -> np.ndarray:
+    """The rows of frames of any size in which their numbers stand."""
+    height = frames_THWC.shape[1]
+    return frames_THWC[:, height // 60 : height // 10]
+
+
+def numbers(strip_THWC: np.ndarray) -> np.ndarray:
+    """The numbers (T,) that frames carry."""
+    means = strip_THWC.mean(axis=(1, 3))
+    edges = np.arange(BITS + 1) * strip_THWC.shape[2] / BITS
+    quarter = edges[1] / 4
+    bits = [means[:, round(a + quarter) : round(b - quarter)].mean(1) > 127 for a, b in pairwise(edges)]
     return sum(bit.astype(np.int64) << place for place, bit in enumerate(bits))
 
 
