@@ -12,9 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import vssl_core
-from vssl_core import Backbone, ClipSpec, Options, PretextTask, Sampled, TaskContext, TaskOutput
-from vssl_core.augmentation.ops import Augmentation, ColorJitter, RandomCrop, ViewAugmentation
-from vssl_core.sampling import UniformClip
+from vssl_core import Backbone, ClipSpec, Options, PretextTask, Sampled, TaskContext, TaskOutput, UniformClip
+from vssl_core.augmentation import Augmentation, ColorJitter, RandomCrop, ViewAugmentation
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         VideoDataset,
         ViewSampler,
     )
+    from vssl_core.metrics import average_clips, classification_metrics
     from vssl_core.options import (
         OPTION_OWNERS,
         OptionRow,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         parse_options,
     )
     from vssl_core.registry import load, register, resolve, scan
+    from vssl_core.sampling import EvenClips, UniformClip
     from vssl_core.seeding import generator, key_digest, key_seed
     from vssl_core.types import ClipSpec, Sampled, Split, VideoInfo, VideoRecord
 
@@ -82,6 +84,7 @@ __all__ = [
     "EvaluationPart",
     "EvaluationResult",
     "Evaluator",
+    "EvenClips",
     "Executor",
     "HookError",
     "Metric",
@@ -100,6 +103,7 @@ __all__ = [
     "TaskOutput",
     "TrainProgress",
     "TrainingError",
+    "UniformClip",
     "UnknownNameError",
     "UsageError",
     "VideoDataset",
@@ -109,8 +113,10 @@ __all__ = [
     "ViewSampler",
     "VsslError",
     "augmentation",
+    "average_clips",
     "bench",
     "build_options",
+    "classification_metrics",
     "describe_options",
     "did_you_mean",
     "generator",
@@ -136,7 +142,9 @@ _MODULES = {
         TaskOutput TrainProgress VideoDataset ViewSampler
     """,
     "options": "OPTION_OWNERS OptionRow Options build_options describe_options parse_options",
+    "metrics": "average_clips classification_metrics",
     "registry": "load register resolve scan",
+    "sampling": "EvenClips UniformClip",
     "seeding": "generator key_digest key_seed",
     "types": "ClipSpec Sampled Split VideoInfo VideoRecord",
 }

@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from vssl_core import distributed
-from vssl_core.augmentation.ops import (
+from vssl_core.augmentation import (
     Augmentation,
     ColorJitter,
     Gamma,

@@ -47,7 +47,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from vssl_core.augmentation.ops import (
+from vssl_core.augmentation import (
     Augmentation,
     ColorJitter,
     HorizontalFlip,
