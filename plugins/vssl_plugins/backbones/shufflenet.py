@@ -16,7 +16,11 @@ the reference runs, and every other number of frames works too.
 
 One correction: a single group is 144, 288 and 576 channels wide, as in the paper; the reference has 567.
 
-Initialisation is PyTorch's default, as in the reference.
+Initialisation is PyTorch's default, as in the reference, with one exception: the last normalisation of
+each unit with an addition starts at zero (Goyal et al., arXiv 1706.02677, section 5.1), so that the network
+starts shallow. Without it the sixteen normalised units of a new network amplify noise to the size of the
+signal, and small budgets end on the plateau before anything is learnt; `zero_init_residual=False` is the
+reference's.
 """
 
 from __future__ import annotations
@@ -55,6 +59,8 @@ class ShuffleNetOptions(Options):
     """Multiplier of all channel counts (2.0 is "2.0x")."""
     groups: Literal[1, 2, 3, 4, 8] = 3
     """Groups of the pointwise convolutions; the stage widths follow Table 1 of the paper."""
+    zero_init_residual: bool = True
+    """Start units with an addition as the identity: the weight of their last normalisation is zero."""
 
     @model_validator(mode="after")
     def _channels_divide(self) -> ShuffleNetOptions:
@@ -162,6 +168,10 @@ class ShuffleNet(Backbone):
             for in_planes, out_planes, count in zip(widths[:-1], widths[1:], UNITS, strict=True)
         ]
         self.stage1, self.stage2, self.stage3 = stages
+        if options.zero_init_residual:
+            for unit in self.modules():
+                if isinstance(unit, ShuffleUnit) and not unit.halve:
+                    nn.init.zeros_(unit.norm3.weight)
 
     def forward_features(self, video_BCTHW: Tensor) -> Tensor:
         """(B, 3, T, H, W) → (B, D, ceil(T/16), ceil(H/32), ceil(W/32)).

@@ -282,6 +282,7 @@ def test_gradient_reaches_every_parameter(make) -> None:
     for module in net.modules():
         if isinstance(module, nn.BatchNorm3d):
             module.momentum = 1.0
+            nn.init.ones_(module.weight)  # nothing passes a normalisation that still multiplies by zero
     net.train()(video)  # the running statistics are now those of the clips
     features = net.eval()(video)
     (features * torch.randn(features.shape)).sum().backward()
@@ -309,6 +310,15 @@ def test_initialisation_is_pytorchs_default_and_seeded(make) -> None:
     conv = first.stem[0].spatial if isinstance(first, R2Plus1D) else first.stem[0]
     bound = 1 / math.sqrt(conv.weight[0].numel())
     assert 0.98 * bound < conv.weight.abs().max() <= bound
+
+
+def test_shufflenet_units_with_an_addition_start_as_the_identity() -> None:
+    net, reference = shufflenet(), shufflenet(zero_init_residual=False)
+    unit, x = net.stage2[3].eval(), torch.rand(2, 960, 2, 3, 3)
+    assert torch.equal(unit(x), x)
+    changed = [name for name, p in net.named_parameters() if not torch.equal(p, reference.get_parameter(name))]
+    assert len(changed) == 3 + 7 + 3
+    assert all(name.endswith("norm3.weight") and ".0." not in name for name in changed)
 
 
 @BOTH
