@@ -29,9 +29,9 @@ _ENVIRONMENT = {
     # runs; on a busy machine that cost several times the step.
     "OMP_WAIT_POLICY": "PASSIVE",
     # Keep freed memory: training asks for the same large blocks in every step, and glibc would map and clear
-    # them anew each time (a quarter of the step).
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+    # them anew each time (a quarter of the step). In huge pages, where the system leaves that to programs
+    # (another tenth).
+    "GLIBC_TUNABLES": f"glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold={2**34}:glibc.malloc.hugetlb=1",
 }
 
 

@@ -51,9 +51,9 @@ class FinetuneOptions(Options):
     """Clips in one step. A single clip left over at the end of a pass joins the step before it."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """SGD with momentum 0.9, or AdamW."""
-    lr: float = Field(5e-4, gt=0)
+    lr: float = Field(1e-3, gt=0)
     """Peak learning rate of the backbone."""
-    head_lr_scale: float = Field(10.0, gt=0)
+    head_lr_scale: float = Field(1.0, gt=0)
     """The head's learning rate as a multiple of the backbone's."""
     weight_decay: float = Field(0.01, ge=0)
     """Weight decay of weights; biases and normalisation have none."""

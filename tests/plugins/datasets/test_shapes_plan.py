@@ -167,4 +167,4 @@ def test_every_object_slows_down_whatever_its_class() -> None:
             step = np.hypot(np.diff(track.x), np.diff(track.y)) + abs(np.diff(np.log(track.diameter)))
             early.append(np.median(step[:16]))
             late.append(np.median(step[-16:]))
-        assert 4 < np.mean(early) / np.mean(late) < 12
+        assert 3 < np.mean(early) / np.mean(late) < 6

@@ -10,7 +10,7 @@ from vssl_core.options import Options
 
 __all__ = ["RENDERER_VERSION", "ShapesOptions"]
 
-RENDERER_VERSION = 1  # another number whenever the same options would give other pixels or other labels
+RENDERER_VERSION = 2  # another number whenever the same options would give other pixels or other labels
 
 
 class ShapesOptions(Options):
