@@ -12,7 +12,7 @@ from vssl_core.cells import digest
 from vssl_core.errors import ContractError, DatasetError, ProtocolError, VideoError
 from vssl_core.interfaces import VideoDataset
 from vssl_core.progress import Progress
-from vssl_core.protocol import Data
+from vssl_core.protocol import Data, Protocol
 from vssl_core.seeding import key_digest
 from vssl_core.types import Split, VideoRecord
 from vssl_core.video import FrameReader
@@ -180,13 +180,23 @@ def _carve(
 
 def subset(records: Sequence[VideoRecord], data: Data) -> tuple[VideoRecord, ...]:
     """The protocol's pretraining subset, without labels: the first by hash of (subset_seed, video_id)."""
-    ranked = sorted(records, key=lambda r: key_digest("subset", data.subset_seed, r.video_id))
-    chosen = {record.video_id for record in ranked[: data.num_videos]}
     return tuple(
         VideoRecord(r.video_id, r.path, None, r.group, r.span_seconds)
-        for r in records
-        if r.video_id in chosen
+        for r in _first(records, data.num_videos, data.subset_seed)
     )
+
+
+def target_subset(index: Index, protocol: Protocol) -> Index:
+    """The target as the protocol's evaluations use it: at most so many videos of each part."""
+    count, seed = protocol.evaluation.num_videos, protocol.data.subset_seed
+    parts = {split: _first(records, count, seed) for split, records in index.parts.items()}
+    return Index(index.name, index.classes, parts)
+
+
+def _first(records: Sequence[VideoRecord], count: int | None, seed: int) -> tuple[VideoRecord, ...]:
+    ranked = sorted(records, key=lambda r: key_digest("subset", seed, r.video_id))
+    chosen = {record.video_id for record in ranked[:count]}
+    return tuple(record for record in records if record.video_id in chosen)
 
 
 def audit(

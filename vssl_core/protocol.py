@@ -121,6 +121,8 @@ class Evaluation(_Part):
 
     evaluators: tuple[str, ...] = ("linear", "finetune", "retrieval")
     """Evaluators that run unless others are named."""
+    num_videos: int | None = Field(None, ge=1)
+    """Evaluate on at most this many videos of each part of a target, chosen by hash; null: all."""
     num_test_clips: int = Field(10, ge=1)
     """Evenly spaced clips of a test video, averaged."""
     augmentation: Literal["center", "crop", "crop_flip"] = "crop"

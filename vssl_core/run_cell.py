@@ -18,7 +18,7 @@ from vssl_core.cache_dir import user_cache
 from vssl_core.cells import CellSpec, Component, EvaluationSpec
 from vssl_core.checkpoint import clear, load_weights, save_weights, weights_digest
 from vssl_core.controls import RANDOM_INIT, SUPERVISED, Supervised
-from vssl_core.data import Index, Ledger, audit, build_index, loader_threads, subset
+from vssl_core.data import Index, Ledger, audit, build_index, loader_threads, subset, target_subset
 from vssl_core.errors import ContractError, DatasetError
 from vssl_core.evaluate import FeatureStore, Surroundings, TargetData, readable, run_evaluator
 from vssl_core.hooks import Hooks, RunInfo, load_hooks
@@ -336,6 +336,7 @@ class _Cell:
             raise DatasetError(
                 f"target {index.name!r} has changed since this evaluation was planned; start the bench again."
             )
+        index = target_subset(index, self._protocol)
         records = [record for part in index.parts.values() for record in part]
         _, ledger = audit(records, self._reader, data=self._protocol.data, progress=self._progress)
         note = self._folder.read_note("ledger")

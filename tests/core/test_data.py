@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vssl_core.data import Index, Ledger, audit, build_index, subset
+from vssl_core.data import Index, Ledger, audit, build_index, subset, target_subset
 from vssl_core.errors import ContractError, DatasetError, ProtocolError, VideoError
 from vssl_core.interfaces import VideoDataset
 from vssl_core.progress import quiet_progress
-from vssl_core.protocol import Data
+from vssl_core.protocol import Data, load_protocol
 from vssl_core.types import Split, VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.views import epoch_order
@@ -104,6 +104,16 @@ def test_subsets_are_nested_unlabelled_and_independent_of_order() -> None:
     assert {r.video_id for r in subset(videos, Data(num_videos=5, subset_seed=1))} != {
         r.video_id for r in small
     }
+
+
+def test_a_target_subset_keeps_labels_order_and_small_parts_whole() -> None:
+    parts = {"train": _videos(40), "validation": _videos(3, start=40), "test": _videos(20, start=60)}
+    index = Index("target", ("a", "b"), {split: tuple(records) for split, records in parts.items()})
+    assert target_subset(index, load_protocol("laptop")) == index
+    limited = target_subset(index, load_protocol("laptop", {"evaluation.num_videos": 8}))
+    assert [len(limited.parts[split]) for split in parts] == [8, 3, 8]
+    for split, records in limited.parts.items():
+        assert [r for r in index.parts[split] if r in records] == list(records)
 
 
 def test_leaving_a_video_out_keeps_the_order_of_the_others() -> None:
