@@ -14,6 +14,7 @@ import vssl_core
 
 WHOLE = ("errors", "interfaces", "options", "seeding", "types")
 OTHERS = {"augmentation", "bench", "load", "register", "resolve", "scan"}
+OTHERS |= {"EvenClips", "UniformClip", "average_clips", "classification_metrics"}
 
 
 def test_the_list_is_everything_public_of_the_contracts_and_the_functions_of_a_caller() -> None:

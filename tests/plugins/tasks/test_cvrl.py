@@ -40,7 +40,7 @@ SMALL = ClipSpec(num_frames=4, frame_stride=1, crop_size=32)
 def make_task(*, batch_size: int = 4, **options: object) -> CVRL:
     def make_backbone() -> Backbone:
         torch.manual_seed(0)
-        return ShuffleNet(ShuffleNetOptions(width=0.5), SMALL)
+        return ShuffleNet(ShuffleNetOptions(width=0.5, zero_init_residual=False), SMALL)
 
     context = TaskContext(clip=SMALL, num_videos=8, batch_size=batch_size)
     return CVRL(make_backbone, CVRLOptions(**{"hidden_dim": 32, **options}), context)

@@ -45,7 +45,9 @@ class MeanColour(Backbone):
 def make_task(*, backbone: type[Backbone] = MeanColour, **options: object) -> VCOP:
     def make_backbone() -> Backbone:
         torch.manual_seed(0)
-        settings = ShuffleNetOptions(width=0.5) if backbone is ShuffleNet else Options()
+        settings = (
+            ShuffleNetOptions(width=0.5, zero_init_residual=False) if backbone is ShuffleNet else Options()
+        )
         return backbone(settings, SMALL)
 
     context = TaskContext(clip=SMALL, num_videos=8, batch_size=4)
