@@ -128,10 +128,9 @@ class TwoViews(Ours):
         reader = self.reader(job.size)
         out: list[np.ndarray | None] = []
         for place in range(0, len(job.clips), 2):
-            (path, one), (_, two) = job.clips[place : place + 2]
-            out += reader.read_clips(
-                VideoRecord("v", path), {"a": np.array(one), "b": np.array(two)}
-            ).values()
+            one, two = job.clips[place : place + 2]
+            both = reader.read_clips(VideoRecord("v", one[0]), {"a": np.array(one[1]), "b": np.array(two[1])})
+            out += [glimpse(both["a"], one, job), glimpse(both["b"], two, job)]
         return out
 
 
