@@ -194,6 +194,8 @@ def target_subset(index: Index, protocol: Protocol) -> Index:
 
 
 def _first(records: Sequence[VideoRecord], count: int | None, seed: int) -> tuple[VideoRecord, ...]:
+    if count is None:
+        return tuple(records)
     ranked = sorted(records, key=lambda r: key_digest("subset", seed, r.video_id))
     chosen = {record.video_id for record in ranked[:count]}
     return tuple(record for record in records if record.video_id in chosen)
