@@ -6,10 +6,11 @@ temporal-based sets, over the very same files. Needs no download: the videos are
 the cache folder and shared by both.
 
 Single frames have the same law in every motion class, and appearance and motion are drawn
-independently; see `shapes_render/motion.py` and `plan.py`. Every object slows down in the course of
-its video, whatever its class, so that there is an arrow of time beyond one cycle of the motion. A
-horizontal flip swaps slide_left with slide_right and the two circles; the appearance classes have
-no handedness.
+independently; see `shapes_render/motion.py` and `plan.py`. Exposure and tint differ from video to
+video, as they do between cameras, so that features which follow the light retrieve neither label.
+Every object slows down in the course of its video, whatever its class, so that there is an arrow of
+time beyond one cycle of the motion. A horizontal flip swaps slide_left with slide_right and the two
+circles; the appearance classes have no handedness.
 """
 
 from __future__ import annotations

@@ -12,12 +12,14 @@ import av
 import cv2
 import numpy as np
 import torch
+from scipy.ndimage import median_filter
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from vssl_core.types import VideoRecord
 
 SIDE = 48  # pixels at which the single-frame classifier looks
+BLUR = 2.0  # of 32 pixels, where objects are 14 to 29 wide
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,22 @@ def decode(path: Path) -> np.ndarray:
 def difference_track(video_THWC: np.ndarray) -> np.ndarray:
     """Where and how wide frames differ from the next: centre x, centre y and log of the spread (T-1, 3).
 
-    Blind to what the object looks like: only the blurred energy of the differences is used, and of its
+    As blind as can be to what the object looks like: of the differences only the blurred energy is used, its
+    root so that contrast counts little, a median over frames against the flicker of patterns, and of the
     spread only the change over time.
     """
     luma_THW = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in video_THWC])
     luma_THW = np.float32([cv2.resize(luma, (32, 32), interpolation=cv2.INTER_AREA) for luma in luma_THW])
-    energy_THW = np.stack([cv2.GaussianBlur(d, (0, 0), 1.5) for d in np.abs(np.diff(luma_THW, axis=0))])
-    energy_THW = np.maximum(energy_THW - 1.5 * np.median(energy_THW, axis=(1, 2), keepdims=True), 0) + 1e-6
-    share_THW = energy_THW / energy_THW.sum(axis=(1, 2), keepdims=True)
+    energy_THW = np.stack([cv2.GaussianBlur(d, (0, 0), BLUR) for d in np.abs(np.diff(luma_THW, axis=0))])
+    energy_THW = np.maximum(energy_THW - 1.5 * np.median(energy_THW, axis=(1, 2), keepdims=True), 0)
+    share_THW = np.sqrt(energy_THW) + 1e-6
+    share_THW /= share_THW.sum(axis=(1, 2), keepdims=True)
     y_HW, x_HW = np.mgrid[:32, :32] / 32 - 0.5
     x_T, y_T = ((share_THW * axis).sum(axis=(1, 2)) for axis in (x_HW, y_HW))
     away_THW = (x_HW - x_T[:, None, None]) ** 2 + (y_HW - y_T[:, None, None]) ** 2
     spread_T = 0.5 * np.log((share_THW * away_THW).sum(axis=(1, 2)))
-    return np.stack([x_T, y_T, spread_T - spread_T.mean()], axis=-1).astype(np.float32)
+    track_T3 = np.stack([x_T, y_T, spread_T - spread_T.mean()], axis=-1)
+    return median_filter(track_T3, size=(5, 1), mode="nearest").astype(np.float32)
 
 
 def single_frame_accuracy(

@@ -170,8 +170,20 @@ def test_the_bit_rate_tells_no_motion(tmp_path: Path) -> None:
     [
         {"size": 34, "num_frames": 2},
         {"size": 200, "num_frames": 3, "train_videos": 2},
-        {"noise": 0.0, "camera_jitter": 0.0, "background_motion": 0.0, "background_contrast": 0.0},
-        {"noise": 64.0, "camera_jitter": 8.0, "background_motion": 8.0, "background_contrast": 8.0},
+        {
+            "noise": 0.0,
+            "camera_jitter": 0.0,
+            "background_motion": 0.0,
+            "background_contrast": 0.0,
+            "light_variation": 0.0,
+        },
+        {
+            "noise": 64.0,
+            "camera_jitter": 8.0,
+            "background_motion": 8.0,
+            "background_contrast": 8.0,
+            "light_variation": 4.0,
+        },
         {"train_videos": 1, "validation_videos": 0, "test_videos": 1, "videos_per_scene": 1000},
     ],
 )

@@ -18,6 +18,9 @@ from vssl_plugins.datasets.shapes_render.sprite import MARGIN, Sprite, draw_spri
 
 __all__ = ["render_frames"]
 
+EXPOSURE = (0.45, 1.1)  # log-uniform; a video's factor of brightness, with `light_variation` 1
+TINT = 0.3  # the logarithms of the three channels' factors are uniform within plus and minus this
+
 
 def render_frames(video: PlannedVideo, options: ShapesOptions) -> np.ndarray:
     """The video's frames, uint8 (T, H, W, 3), RGB."""
@@ -80,13 +83,15 @@ def _drifts(options: ShapesOptions, rng: np.random.Generator) -> np.ndarray:
 
 
 def _light(scene: Scene, options: ShapesOptions, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Brightness over time (T,) and its gradient over the frame (H, W, 3), both factors."""
+    """Brightness over time (T,), and exposure, tint and gradient over the frame (H, W, 3), both factors."""
     amplitude, period_frames = scene.pulse
     time_T = np.arange(options.num_frames) / period_frames + rng.random()
-    pulse_T = rng.uniform(0.75, 1.1) * (1 + amplitude * np.sin(2 * np.pi * time_T))
+    pulse_T = 1 + amplitude * np.sin(2 * np.pi * time_T)
+    exposure = rng.uniform(*np.log(EXPOSURE))
+    white_3 = np.exp(options.light_variation * (exposure + rng.uniform(-TINT, TINT, size=3)))
     axis = np.linspace(-0.5, 0.5, options.size)
-    gradient_HW = 1 + scene.light[0] * axis + scene.light[1] * axis[:, None]
-    return pulse_T.astype(np.float32), cv2.cvtColor(gradient_HW.astype(np.float32), cv2.COLOR_GRAY2RGB)
+    gradient_HW1 = (1 + scene.light[0] * axis + scene.light[1] * axis[:, None])[..., None]
+    return pulse_T.astype(np.float32), (gradient_HW1 * white_3).astype(np.float32)
 
 
 def _noise(options: ShapesOptions, rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ from vssl_core.options import Options
 
 __all__ = ["RENDERER_VERSION", "ShapesOptions"]
 
-RENDERER_VERSION = 2  # another number whenever the same options would give other pixels or other labels
+RENDERER_VERSION = 3  # another number whenever the same options would give other pixels or other labels
 
 
 class ShapesOptions(Options):
@@ -34,6 +34,8 @@ class ShapesOptions(Options):
     """Standard deviation of the sensor noise in grey levels; a video draws between 0.5 and 1.5 of it."""
     camera_jitter: float = Field(1.0, ge=0, le=8)
     """Strength of the shaking camera: 1 shakes by about 0.5 % of the frame's side, zoom and 0.3 degrees."""
+    light_variation: float = Field(1.0, ge=0, le=4)
+    """Differences of light between videos; with 1 exposures differ up to 2.4 times, channels 1.8 times."""
     background_motion: float = Field(1.0, ge=0, le=8)
     """Speed of the two background layers: with 1 they drift up to 0.5 % of the frame's side per frame."""
     background_contrast: float = Field(1.0, ge=0, le=8)

@@ -1,4 +1,4 @@
-"""What the object looks like: a shape filled with a two-coloured texture, and the appearance classes.
+"""What the object looks like: an outline filled with a texture, plain or of two colours; its classes.
 
 Colours, the texture's phase, pitch and polarity are drawn per video, so an appearance class is known
 by outline and pattern, never by a colour.
@@ -13,7 +13,8 @@ import numpy as np
 
 __all__ = ["APPEARANCES", "Sprite", "draw_sprite"]
 
-PITCH = (2.6, 3.4)  # periods of the texture over the object's diameter
+CHECKS_PITCH = (4.0, 5.0)  # periods over the object's diameter
+STRIPES_PITCH = (2.0, 2.5)
 MARGIN = 1.12  # half side of a sprite in object radii: room for soft edges
 OVERSAMPLING = 3
 
@@ -65,20 +66,17 @@ def _disc(x_HW: np.ndarray, y_HW: np.ndarray) -> np.ndarray:
     return np.hypot(x_HW, y_HW) < 0.85
 
 
-def _waves(x_HW: np.ndarray, y_HW: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _waves(
+    x_HW: np.ndarray, y_HW: np.ndarray, pitch: tuple[float, float], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Cosines along both axes with a random pitch and phase."""
-    per_radius, (phase_x, phase_y) = np.pi * rng.uniform(*PITCH), 2 * np.pi * rng.random(2)
+    per_radius, (phase_x, phase_y) = np.pi * rng.uniform(*pitch), 2 * np.pi * rng.random(2)
     return np.cos(per_radius * x_HW + phase_x), np.cos(per_radius * y_HW + phase_y)
 
 
 def _checks(x_HW: np.ndarray, y_HW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    wave_x, wave_y = _waves(x_HW, y_HW, rng)
-    return wave_x + wave_y > 0
-
-
-def _dots(x_HW: np.ndarray, y_HW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    wave_x, wave_y = _waves(x_HW, y_HW, rng)
-    return wave_x + wave_y > 0.9
+    wave_x, wave_y = _waves(x_HW, y_HW, CHECKS_PITCH, rng)
+    return wave_x * wave_y > 0
 
 
 def _halves(x_HW: np.ndarray, y_HW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -86,12 +84,17 @@ def _halves(x_HW: np.ndarray, y_HW: np.ndarray, rng: np.random.Generator) -> np.
     return x_HW > 0
 
 
+def _plain(x_HW: np.ndarray, y_HW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    del y_HW, rng
+    return np.ones_like(x_HW, dtype=bool)
+
+
 def _stripes(x_HW: np.ndarray, y_HW: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return _waves(x_HW, y_HW, rng)[0] > 0
+    return _waves(x_HW, y_HW, STRIPES_PITCH, rng)[0] > 0
 
 
 _SHAPES = {"cross": _cross, "disc": _disc}
-_TEXTURES = {"checks": _checks, "dots": _dots, "halves": _halves, "stripes": _stripes}
+_TEXTURES = {"checks": _checks, "halves": _halves, "plain": _plain, "stripes": _stripes}
 
 APPEARANCES = tuple(f"{shape}_{texture}" for shape, texture in product(_SHAPES, _TEXTURES))
 """Class names in the order of the labels (sorted by name)."""
