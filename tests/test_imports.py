@@ -20,8 +20,8 @@ LAYERS = [
     for names in (
         """types errors seeding files rows cells curve lease cache_dir interrupt monitors statistics
         distributed options progress _meter _bars""",
-        """interfaces augmentation video protocol registry hooks store checkpoint sampling budget optim
-        precision cost metrics views data strips""",
+        """interfaces augmentation video protocol registry hooks store checkpoint sampling momentum budget
+        optim precision cost metrics views data strips""",
         "pretrain evaluate report",
         "bench planning run_cell controls",
         "cli",

@@ -49,9 +49,7 @@ from vssl_core.augmentation import (
     GaussianBlur,
     Grayscale,
     HorizontalFlip,
-    RandomCrop,
     ResizedCrop,
-    RotationJitter,
     Solarize,
     ViewAugmentation,
 )
@@ -59,6 +57,7 @@ from vssl_core.errors import OptionError
 from vssl_core.interfaces import Backbone, PretextTask, TaskContext, TaskOutput, ViewSampler
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec, Sampled
+from vssl_plugins.tasks.benchmark_ops import BENCHMARK_OPS
 
 __all__ = ["CVRL", "CVRLOptions", "IntervalPair", "contrast", "interval_cdf", "projection_head"]
 
@@ -171,8 +170,7 @@ class CVRL(PretextTask):
         """Each view is drawn alone, and held over its frames."""
         del clip
         if options.augmentation == "benchmark":
-            shared = (RotationJitter(), RandomCrop(), ColorJitter(), HorizontalFlip())  # those of all tasks
-            view = ViewAugmentation((*shared, Grayscale(), Gamma()))
+            view = ViewAugmentation((*BENCHMARK_OPS, Grayscale(), Gamma()))
             return {"view_0": view, "view_1": view}
         crop = ResizedCrop(area=(0.3, 1.0), aspect=(0.5, 2.0))
         jitter = ColorJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, p=0.8)

@@ -47,17 +47,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from vssl_core.augmentation import (
-    Augmentation,
-    ColorJitter,
-    HorizontalFlip,
-    RandomCrop,
-    RotationJitter,
-    ViewAugmentation,
-)
+from vssl_core.augmentation import Augmentation, RandomCrop, ViewAugmentation
 from vssl_core.interfaces import Backbone, PretextTask, TaskContext, TaskOutput, ViewSampler
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec, Sampled
+from vssl_plugins.tasks.benchmark_ops import BENCHMARK_OPS
 
 __all__ = ["VCOP", "OrderHead", "ShuffledClips", "VCOPOptions", "permutation_rank"]
 
@@ -179,9 +173,7 @@ class VCOP(PretextTask):
     def augmentation(cls, options: Any, clip: ClipSpec) -> Augmentation:
         """The same ops for every clip, drawn for each clip alone."""
         del clip
-        view = ViewAugmentation((RandomCrop(),))
-        if options.augmentation == "benchmark":
-            view = ViewAugmentation((RotationJitter(), RandomCrop(), ColorJitter(), HorizontalFlip()))
+        view = ViewAugmentation(BENCHMARK_OPS if options.augmentation == "benchmark" else (RandomCrop(),))
         return {f"clip_{slot}": view for slot in range(options.num_clips)}
 
     def __init__(self, make_backbone: Callable[[], Backbone], options: Any, context: TaskContext) -> None:

@@ -8,17 +8,31 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from small_tasks import NOW, make_batch
 from torch import Tensor
 
 from vssl_core.distributed import share_batch_layers
 from vssl_core.interfaces import Backbone, PretextTask, TaskContext
+from vssl_core.options import Options
 from vssl_core.types import ClipSpec
 from vssl_plugins.backbones.shufflenet import ShuffleNet, ShuffleNetOptions
 from vssl_plugins.tasks.cvrl import CVRL, CVRLOptions
+from vssl_plugins.tasks.prp import PRP, PRPOptions
+from vssl_plugins.tasks.rotnet import RotNet, RotNetOptions
+from vssl_plugins.tasks.rspnet import RSPNet, RSPNetOptions
+from vssl_plugins.tasks.tdl import TDL, TDLOptions
 from vssl_plugins.tasks.vcop import VCOP, VCOPOptions
 
 BATCH = 4
 CLIP = ClipSpec(num_frames=4, frame_stride=1, crop_size=32)
+TASKS: dict[str, tuple[type[PretextTask], Options]] = {
+    "cvrl": (CVRL, CVRLOptions(hidden_dim=16)),
+    "prp": (PRP, PRPOptions(hidden_dim=16)),
+    "rotnet": (RotNet, RotNetOptions()),
+    "rspnet": (RSPNet, RSPNetOptions(queue_size=8)),
+    "tdl": (TDL, TDLOptions(queue_size=8)),
+    "vcop": (VCOP, VCOPOptions()),
+}
 
 
 def make_backbone() -> Backbone:
@@ -29,14 +43,10 @@ def make_backbone() -> Backbone:
 def make_step(name: str) -> tuple[PretextTask, dict[str, Tensor], dict[str, Tensor]]:
     """The task in train mode and the whole batch, equal on every process."""
     context = TaskContext(clip=CLIP, num_videos=8, batch_size=BATCH)
+    cls, options = TASKS[name]
     torch.manual_seed(2)
-    if name == "cvrl":
-        task, views = CVRL(make_backbone, CVRLOptions(hidden_dim=16), context), ["view_0", "view_1"]
-    else:
-        task, views = VCOP(make_backbone, VCOPOptions(), context), ["clip_0", "clip_1", "clip_2"]
-    torch.manual_seed(3)
-    batch = {view: torch.randn(BATCH, 3, 4, 32, 32) for view in views}
-    return task.train(), batch, {"order": torch.tensor([0, 4, 2, 5])}
+    task = cls(make_backbone, options, context)
+    return task.train(), *make_batch(task, options, batch=BATCH, clip=CLIP)
 
 
 def run_step(name: str, rank: int, world: int) -> dict[str, Tensor]:
@@ -47,9 +57,11 @@ def run_step(name: str, rank: int, world: int) -> dict[str, Tensor]:
     torch.manual_seed(4)
     output = task({k: v[part] for k, v in views.items()}, {k: v[part] for k, v in info.items()})
     output.loss.backward()
+    task.after_step(NOW)
     found = {"loss": output.loss.detach(), **output.metrics}
     found |= {"chance": torch.tensor(next(iter(output.chance.values())))}
-    return found | {"gradient": torch.cat([p.grad.flatten() for p in task.parameters()])}
+    found |= {k: v.float() for k, v in task.state_dict().items() if k.startswith(("queue.", "key_encoder."))}
+    return found | {"gradient": torch.cat([p.grad.flatten() for p in task.parameters() if p.requires_grad])}
 
 
 def process(rank: int, name: str, folder: str) -> None:
@@ -63,7 +75,7 @@ def process(rank: int, name: str, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("name", ["cvrl", "vcop"])
+@pytest.mark.parametrize("name", TASKS)
 def test_two_processes_equal_one(name: str, tmp_path: Path) -> None:
     expected = run_step(name, 0, 1)
     mp.spawn(process, args=(name, str(tmp_path)), nprocs=2)
