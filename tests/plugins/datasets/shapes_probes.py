@@ -19,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812
 from vssl_core.types import VideoRecord
 
 SIDE = 48  # pixels at which the single-frame classifier looks
-BLUR = 2.0  # of 32 pixels, where objects are 14 to 29 wide
+BLUR = 2.0  # of 32 pixels, where objects are 12 to 24 wide
 
 
 @dataclass(frozen=True)

@@ -64,22 +64,30 @@ def run_step(name: str, rank: int, world: int) -> dict[str, Tensor]:
     return found | {"gradient": torch.cat([p.grad.flatten() for p in task.parameters() if p.requires_grad])}
 
 
-def process(rank: int, name: str, folder: str) -> None:
+def process(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    found = run_step(name, rank, 2)
-    for value in found.values():
-        dist.all_reduce(value)
-    if rank == 0:
-        torch.save({key: value / 2 for key, value in found.items()}, Path(folder) / "found.pt")
+    for name in TASKS:
+        found = run_step(name, rank, 2)
+        for value in found.values():
+            dist.all_reduce(value)
+        if rank == 0:
+            torch.save({key: value / 2 for key, value in found.items()}, Path(folder) / f"{name}.pt")
     dist.destroy_process_group()
 
 
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what two processes found together of each task."""
+    folder = tmp_path_factory.mktemp("two")
+    mp.spawn(process, args=(str(folder),), nprocs=2)
+    return folder
+
+
 @pytest.mark.parametrize("name", TASKS)
-def test_two_processes_equal_one(name: str, tmp_path: Path) -> None:
+def test_two_processes_equal_one(name: str, halves: Path) -> None:
     expected = run_step(name, 0, 1)
-    mp.spawn(process, args=(name, str(tmp_path)), nprocs=2)
-    found = torch.load(tmp_path / "found.pt", weights_only=True)
+    found = torch.load(halves / f"{name}.pt", weights_only=True)
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         error = (found[key] - value).norm() / value.norm().clamp(min=0.1)

@@ -18,8 +18,8 @@ from vssl_plugins.datasets.shapes_render.sprite import MARGIN, Sprite, draw_spri
 
 __all__ = ["render_frames"]
 
-EXPOSURE = (0.45, 1.1)  # log-uniform; a video's factor of brightness, with `light_variation` 1
-TINT = 0.3  # the logarithms of the three channels' factors are uniform within plus and minus this
+EXPOSURE = (0.6, 1.1)  # log-uniform; a video's factor of brightness, with `light_variation` 1
+TINT = 0.15  # the logarithms of the three channels' factors are uniform within plus and minus this
 
 
 def render_frames(video: PlannedVideo, options: ShapesOptions) -> np.ndarray:

@@ -26,7 +26,7 @@ import numpy as np
 __all__ = ["MOTIONS", "SIZE_RANGE", "Track", "draw_track"]
 
 REACH = 0.24  # radius of the disc of positions
-SIZE_RANGE = (0.45, 0.9)  # smallest and largest diameter
+SIZE_RANGE = (0.36, 0.75)  # smallest and largest diameter
 CYCLE_FRAMES = (28.0, 44.0)  # mean frames of one cycle; log-uniform, equal for all classes
 SLOWING = 6.0  # times that an object is slower at the end of its video than at the start
 TILT = np.pi / 18  # a slide may be this much off its axis

@@ -35,7 +35,7 @@ class ShapesOptions(Options):
     camera_jitter: float = Field(1.0, ge=0, le=8)
     """Strength of the shaking camera: 1 shakes by about 0.5 % of the frame's side, zoom and 0.3 degrees."""
     light_variation: float = Field(1.0, ge=0, le=4)
-    """Differences of light between videos; with 1 exposures differ up to 2.4 times, channels 1.8 times."""
+    """Differences of light between videos; with 1 exposures differ up to 1.8 times, channels 1.35 times."""
     background_motion: float = Field(1.0, ge=0, le=8)
     """Speed of the two background layers: with 1 they drift up to 0.5 % of the frame's side per frame."""
     background_contrast: float = Field(1.0, ge=0, le=8)
