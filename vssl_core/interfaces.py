@@ -110,6 +110,7 @@ class PretextTask(nn.Module, ABC):
 
     `__init__` must set `self.backbone = make_backbone()`: that module is what is exported. Every call
     of `make_backbone` gives a new module with the same seeded weights, so an EMA twin is a second call.
+    What the user should know of choices made there is said with `warnings.warn`: a line of the run.
     All state that training needs (queues, pointers, EMA weights) is in parameters and buffers.
     `forward` changes no state except BatchNorm statistics: what a step changes (queues, EMA) is done in
     `before_step` and `after_step`, so that the held-out pretext evaluation can call `forward` freely.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -272,7 +273,11 @@ class _Cell:
             batch_size=min(self._protocol.pretrain.batch_size, num_videos),
         )
         torch.manual_seed(key_seed("task", self._spec.seed))
-        task: PretextTask = cls(self._backbone, options, context)
+        with warnings.catch_warnings(record=True) as remarks:
+            warnings.simplefilter("always", UserWarning)
+            task: PretextTask = cls(self._backbone, options, context)
+        for remark in remarks:
+            self._progress.say(f"{self._spec.task.name}: {remark.message}")
         if not isinstance(getattr(task, "backbone", None), Backbone):
             raise ContractError(
                 f"task {self._spec.task.name!r}: __init__ must set self.backbone = make_backbone()."

@@ -97,6 +97,14 @@ def test_a_class_of_this_process_runs_here(tmp_path: Path) -> None:
     assert {row.task for row in result.rows} == {"Mine"}
 
 
+def test_what_a_task_warns_of_is_a_line_of_the_run(tmp_path: Path) -> None:
+    done = subprocess.run(command("tdl", tmp_path / "runs"), check=True, capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if "queue" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("tdl: a queue of ")
+    assert "instead of 500" in lines[0]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

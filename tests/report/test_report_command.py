@@ -13,7 +13,7 @@ from synthetic_runs import write_study
 
 from vssl_core.cli import main
 from vssl_core.cli.report import report
-from vssl_core.report import FORMATS
+from vssl_core.report import FORMATS, load_report
 
 
 def test_every_format_is_offered() -> None:
@@ -36,6 +36,28 @@ def test_html_prints_where_it_is(tmp_path: Path) -> None:
     done = CliRunner().invoke(report, [str(runs), "--format", "html", "--output", str(tmp_path / "a.html")])
     assert done.stdout.strip() == str(tmp_path / "a.html")
     assert (tmp_path / "a.html").read_bytes() == (runs / "report.html").read_bytes()
+
+
+def test_a_metric_is_shown_instead_of_the_first(tmp_path: Path) -> None:
+    runs = write_study(tmp_path, seeds=(0, 1, 2))
+
+    def columns(*more: str) -> set[str]:
+        done = CliRunner().invoke(report, [str(runs), "--format", "json", *more])
+        return {
+            column["metric"] for table in json.loads(done.stdout)["tables"] for column in table["columns"]
+        }
+
+    first = columns()
+    known = {row.metric for row in load_report(runs).rows}
+    other = sorted(known - first)[0]
+    assert columns("--metric", other) == {other}
+    assert columns("--metric", other, "--metric", sorted(first)[0]) == {other, sorted(first)[0]}
+
+
+def test_an_unknown_metric_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = write_study(tmp_path, seeds=(0,))
+    assert main(["report", str(runs), "--metric", "top9"]) == 2
+    assert "'top9'" in capsys.readouterr().err
 
 
 def test_output_takes_any_format(tmp_path: Path) -> None:

@@ -67,15 +67,15 @@ def render_rows(rows: Sequence[Row], fmt: str = "rich", *, runs: Path | None = N
     return render(Report(runs, (), tuple(rows), ()), fmt)
 
 
-def write_html(runs: Path, *, output: Path | None = None) -> Path:
+def write_html(runs: Path, *, output: Path | None = None, metrics: Sequence[str] = ()) -> Path:
     """Write `RUNS/report.html`, or `output`, whole or not at all; gives its path.
 
     Raises:
-        UsageError: There is no such folder, or it holds no cell.
+        UsageError: There is no such folder, it holds no cell, or no row has such a metric.
         StoreError: The page cannot be written.
     """
     from vssl_core.files import write_bytes
 
     path = output or runs / "report.html"
-    write_bytes(path, render(load_report(runs), "html").encode())
+    write_bytes(path, render(load_report(runs, metrics=metrics), "html").encode())
     return path

@@ -6,7 +6,7 @@ newer version never hides the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from vssl_core.cells import CELL_SCHEMA, digest
 from vssl_core.curve import read_curve
-from vssl_core.errors import SchemaError, StoreError, UsageError
+from vssl_core.errors import SchemaError, StoreError, UsageError, did_you_mean
 from vssl_core.files import read_json
 from vssl_core.protocol import PROTOCOL_SCHEMA
 from vssl_core.rows import ROW_SCHEMA, Row
@@ -112,19 +112,21 @@ class Report:
         cells: Cells in the order of their names.
         rows: All rows; labels of different things that were called the same are told apart.
         notes: What could not be read, in sentences.
+        metrics: What tables show; empty: the first metric of every evaluator.
     """
 
     runs: Path | None
     cells: tuple[CellRecord, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    metrics: tuple[str, ...] = ()
 
 
-def load_report(runs: Path) -> Report:
-    """Read a run folder.
+def load_report(runs: Path, *, metrics: Sequence[str] = ()) -> Report:
+    """Read a run folder; `metrics` are those that its tables are to show.
 
     Raises:
-        UsageError: There is no such folder, or it holds no cell.
+        UsageError: There is no such folder, it holds no cell, or no row has such a metric.
     """
     if not runs.is_dir():
         raise UsageError(f"no run folder at {str(runs)!r}: name the folder that `vssl bench --runs` wrote.")
@@ -134,7 +136,12 @@ def load_report(runs: Path) -> Report:
     notes: list[str] = []
     found = (_read_cell(folder, notes) for folder in folders)
     cells = tuple(cell for cell in found if cell is not None)
-    return Report(runs, cells, _told_apart(cells, notes), tuple(notes))
+    rows = _told_apart(cells, notes)
+    known = sorted({row.metric for row in rows})
+    for metric in metrics:
+        if metric not in known:
+            raise UsageError(f"no row of {str(runs)!r} has a metric {metric!r}.{did_you_mean(metric, known)}")
+    return Report(runs, cells, rows, tuple(notes), tuple(metrics))
 
 
 def _read_cell(folder: Path, notes: list[str]) -> CellRecord | None:

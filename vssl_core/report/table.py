@@ -5,7 +5,7 @@ One line per task, backbone and pretraining data; one column per target, evaluat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -15,7 +15,7 @@ from vssl_core.report.evidence import Evidence, PerVideo
 from vssl_core.rows import Row
 from vssl_core.statistics import Interval
 
-__all__ = ["Column", "Line", "MeanCost", "Score", "Table", "build_table"]
+__all__ = ["Column", "Line", "MeanCost", "Score", "Table", "build_table", "is_shown"]
 
 EACH_TARGET = "each target"
 _ORDER = ("floor", "method", "ceiling")
@@ -126,18 +126,22 @@ _Grid = dict[_ColumnKey, dict[LineKey, Evidence]]
 
 
 def build_table(
-    rows: Iterable[Row], *, per_video: Callable[[Row], PerVideo | None] = lambda row: None
+    rows: Iterable[Row],
+    *,
+    per_video: Callable[[Row], PerVideo | None] = lambda row: None,
+    metrics: Collection[str] = (),
 ) -> Table:
     """The table of rows of one protocol.
 
     Args:
-        rows: Rows of any cells; only first metrics are shown.
+        rows: Rows of any cells.
         per_video: Gives a row's values per test video, from which intervals also cover the test set.
+        metrics: What to show; empty: the first metric of every evaluator.
 
     Raises:
-        UsageError: There is no row, the rows are of several protocols, or two rows claim one entry.
+        UsageError: There is no row to show, the rows are of several protocols, or two rows claim one entry.
     """
-    shown = [row for row in rows if row.primary]
+    shown = [row for row in rows if is_shown(row, metrics)]
     _check(shown)
     grid = _grid(shown, per_video)
     columns, scores = [], {}
@@ -152,6 +156,11 @@ def build_table(
         for key in sorted({_line_key(row) for row in shown}, key=_position)
     ]
     return Table(" = ".join(names), shown[0].protocol_hash, tuple(columns), tuple(lines))
+
+
+def is_shown(row: Row, metrics: Collection[str]) -> bool:
+    """Whether tables that show these metrics (empty: each evaluator's first) have this row."""
+    return row.metric in metrics if metrics else row.primary
 
 
 def _check(rows: Sequence[Row]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vssl_core.errors import StoreError
 from vssl_core.report.bundles import Report
 from vssl_core.report.evidence import PerVideo, read_per_video
-from vssl_core.report.table import Table, build_table
+from vssl_core.report.table import Table, build_table, is_shown
 from vssl_core.rows import Row
 
 __all__ = ["build_tables"]
@@ -16,11 +16,14 @@ __all__ = ["build_tables"]
 def build_tables(report: Report) -> tuple[list[Table], list[str]]:
     """The tables in the order of their protocols' names, and notes on files that could not be used."""
     notes: list[str] = []
-    hashes = {row.protocol_hash: row.protocol_name for row in reversed(report.rows) if row.primary}
+    hashes = {
+        row.protocol_hash: row.protocol_name for row in reversed(report.rows) if is_shown(row, report.metrics)
+    }
     tables = [
         build_table(
             [row for row in report.rows if row.protocol_hash == found],
             per_video=_reader(report, notes),
+            metrics=report.metrics,
         )
         for found in sorted(hashes, key=lambda found: (hashes[found], found))
     ]
