@@ -124,6 +124,8 @@ class _Cell:
         )
         if self._device.type == "cpu":
             torch.use_deterministic_algorithms(True)
+            # Else every new tensor is written full of NaN first, about a tenth of a small network's step.
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         cache = None
         if settings.cache_gib > 0:
             cache = FrameCache(user_cache() / "frames", max_bytes=int(settings.cache_gib * 2**30))
