@@ -209,7 +209,7 @@ def _comparison_notes(table: Table) -> list[str]:
 
 def _gap(column: Column, gap: float) -> str:
     unit = "points" if column.unit == "%" else column.unit
-    return f"{number(gap, column.unit)} {unit} on {column.target} {column.evaluator}"
+    return f"{number(gap, column.unit)} {unit} on {column.target} {column.evaluator} {column.metric}"
 
 
 def _gain_note(table: Table, gains: Sequence[Gain]) -> str:
