@@ -85,7 +85,7 @@ def test_hinge_is_zero_beyond_the_margin_and_falls_towards_it() -> None:
 
 
 def test_gradient_reaches_the_query_alone() -> None:
-    task = make_task(RSPNet)
+    task = make_task(RSPNet, queue_size=8)
     views, info = make_batch(task, RSPNetOptions())
     views = {name: view.requires_grad_() for name, view in views.items()}
     task(views, info).loss.backward()
@@ -108,7 +108,7 @@ def test_queue_takes_the_appearance_of_the_other_speed_after_the_loss() -> None:
 
 
 def test_the_momentum_encoder_moves_before_the_step() -> None:
-    task = make_task(RSPNet, momentum=0.75)
+    task = make_task(RSPNet, queue_size=8, momentum=0.75)
     with torch.no_grad():
         for parameter in task.heads.parameters():
             parameter.add_(1.0)

@@ -116,7 +116,7 @@ def test_loss_equals_the_formula() -> None:
 
 
 def test_gradient_flows_through_anchor_and_negative_and_not_through_the_positive() -> None:
-    task = make_task(TDL)
+    task = make_task(TDL, queue_size=8)
     views = {name: view.requires_grad_() for name, view in make_batch(task, TDLOptions())[0].items()}
     task(views, {}).loss.backward()
     assert views["anchor"].grad.any()
@@ -137,7 +137,7 @@ def test_queue_takes_the_keys_of_the_step_in_turn() -> None:
 
 
 def test_held_out_clips_stay_out_of_the_queue() -> None:
-    task = make_task(TDL).eval()
+    task = make_task(TDL, queue_size=8).eval()
     before = task.queue.features.clone()
     task(make_batch(task, TDLOptions())[0], {})
     task.after_step(NOW)
@@ -157,7 +157,7 @@ def test_the_negative_of_a_still_video_is_left_out() -> None:
 
 
 def test_a_still_video_gives_a_finite_gradient() -> None:
-    task = make_task(TDL)
+    task = make_task(TDL, queue_size=8)
     views = make_batch(task, TDLOptions())[0]
     views["negative"] = views["negative"][:, :, :1].expand(-1, -1, 4, -1, -1)
     task(views, {}).loss.backward()
