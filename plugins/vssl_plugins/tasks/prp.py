@@ -23,14 +23,15 @@ Deviations from the authors' code, each with the option that undoes it where one
 
 - Augmentation is the benchmark's (supplement 3.4), the same for x and y, but that the contrast's mean is that
   of each clip's own frames; `augmentation=paper` is the centre crop.
-- x is normalised like the clips of all tasks; y is in [0, 1], which a last ReLU can draw. Theirs are both.
+- x is normalised like the clips of all tasks; y is in [0, 1], which a last ReLU can draw. Theirs are both in [0, 1].
 - A rate is a distance between frames, so that the protocol's stride is not used.
 - Their loader takes another video where one is too short for its rate, so that fast clips come from long
   videos. Here the rate is drawn without a look at the length; a video that is too short for the largest rate
   is read forwards and backwards, at every rate alike.
 - The decoder starts from a sixteenth of the clip, to which the map of any backbone is resized; theirs takes
   maps of that size alone.
-- m is computed from frames of y, of which the clip's buffer holds more at low rates.
+- m is computed from the frames of y; theirs compares frames of the whole stretch that was read, which at high
+  rates holds more.
 """
 
 from __future__ import annotations
