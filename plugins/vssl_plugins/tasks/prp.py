@@ -23,7 +23,8 @@ Deviations from the authors' code, each with the option that undoes it where one
 
 - Augmentation is the benchmark's (supplement 3.4), the same for x and y, but that the contrast's mean is that
   of each clip's own frames; `augmentation=paper` is the centre crop.
-- x is normalised like the clips of all tasks; y is in [0, 1], which a last ReLU can draw. Theirs are both in [0, 1].
+- x is normalised like the clips of all tasks; y is in [0, 1], which a last ReLU can draw. Theirs are both in
+  [0, 1].
 - A rate is a distance between frames, so that the protocol's stride is not used.
 - Their loader takes another video where one is too short for its rate, so that fast clips come from long
   videos. Here the rate is drawn without a look at the length; a video that is too short for the largest rate
