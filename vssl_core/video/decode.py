@@ -31,6 +31,9 @@ PacketsFrom = Callable[[int], Iterator[Any]]
 """Place of a key in the table → the packets from there (or from a key before it) on."""
 
 
+_READ_AHEAD = 1 << 16  # bytes; packets of one run stand close together
+
+
 class _NotAsExpected(Exception):  # noqa: N818 — not an error: the plain way decides
     """The quick way met something that the table does not say."""
 
@@ -64,7 +67,7 @@ def _direct_feed(path: str, table: FrameTable) -> Iterator[tuple[Any, PacketsFro
     """Packets out of the file, for a decoder that was made from the table."""
     direct = cast(DirectPackets, table.direct)
     decoder = direct.decoder()
-    with Path(path).open("rb", buffering=0) as file:
+    with Path(path).open("rb", buffering=_READ_AHEAD) as file:
 
         def packets_from(place: int) -> Iterator[Any]:
             decoder.flush_buffers()

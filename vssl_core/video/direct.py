@@ -76,7 +76,8 @@ class DirectPackets:
         """The packets from number `start` on."""
         parts = (self.offsets[start:], self.sizes[start:], self.pts[start:])
         for offset, size, pts in zip(*(part.tolist() for part in parts), strict=True):
-            packet: Any = av.Packet(os.pread(file.fileno(), size, offset))
+            file.seek(offset)
+            packet: Any = av.Packet(file.read(size))
             packet.pts = pts
             yield packet
 

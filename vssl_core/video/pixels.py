@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -13,7 +14,6 @@ __all__ = ["RESIZE", "shown_size", "write_rgb"]
 RESIZE = "swscale bilinear antialiased accurate_rnd bitexact gbrp"
 
 _RESIZE_FLAGS = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
-_GREEN_BLUE_RED = (1, 2, 0)  # channels of the planes of gbrp
 _PER_THREAD = threading.local()
 
 
@@ -32,7 +32,7 @@ def write_rgb(frame: Any, rotation: int, out_HWC: np.ndarray) -> None:
     threads of its own, costs more than the conversion. Resizing goes through planes, because swscale
     scales to planar RGB twice as fast as to packed RGB, and with the colour at full resolution.
     """
-    target = np.rot90(out_HWC, rotation // 90)  # a view in which the frame stands as it was coded
+    target = np.rot90(out_HWC, rotation // 90) if rotation else out_HWC  # the frame stands as it was coded
     height, width = target.shape[:2]
     reformatter = getattr(_PER_THREAD, "reformatter", None)
     if reformatter is None:
@@ -44,8 +44,8 @@ def write_rgb(frame: Any, rotation: int, out_HWC: np.ndarray) -> None:
     planar = reformatter.reformat(
         frame, width=width, height=height, format="gbrp", interpolation=_RESIZE_FLAGS, threads=1
     )
-    for channel, plane in zip(_GREEN_BLUE_RED, planar.planes, strict=True):
-        target[..., channel] = _rows(plane)[:height, :width]
+    green, blue, red = (_rows(plane) for plane in planar.planes)
+    target[:] = cv2.merge((red, green, blue))[:height, :width]
 
 
 def _rows(plane: Any) -> np.ndarray:
