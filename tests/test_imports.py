@@ -23,7 +23,7 @@ LAYERS = [
         """interfaces augmentation video protocol registry hooks store checkpoint sampling momentum budget
         optim precision cost metrics views data strips""",
         "pretrain evaluate report",
-        "bench planning run_cell controls",
+        "bench planning run_cell controls testing",
         "cli",
     )
 ]
