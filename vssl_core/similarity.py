@@ -6,8 +6,8 @@ X (n, P) and Y (n, Q) what two layers make of n clips, K = XXᵀ and L = YYᵀ w
     HSIC₁(K, L) = [ tr(KL) + (1ᵀK1)(1ᵀL1) / ((n-1)(n-2)) - 2 · 1ᵀKL1 / (n-2) ] / (n(n-3))
 
 is averaged over batches before the ratio CKA = HSIC₁(K, L) / √(HSIC₁(K, K) · HSIC₁(L, L)). It is 1 for
-layers that differ by a rotation and a scale, and near 0 for unrelated ones. HSIC₁ is unbiased, so that CKA may
-be a little below 0.
+layers that differ by a rotation and a scale, and near 0 for unrelated ones. HSIC₁ is unbiased, so that CKA
+may be a little below 0.
 
 All pairs of layers come from one product of their Gram matrices, so that a batch costs L Gram matrices and
 not L². Memory does not grow with the number of batches: of one batch, Gram matrices (L, n, n) are kept.
