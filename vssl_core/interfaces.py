@@ -117,7 +117,7 @@ class PretextTask(nn.Module, ABC):
     """
 
     Options: ClassVar[type[Options]] = Options
-    requires: ClassVar[frozenset[str]] = frozenset({"feature_map"})
+    requires: ClassVar[frozenset[str]] = frozenset({"feature_map"})  # of the words at Backbone
     levels: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
     paper: ClassVar[str] = ""
 
@@ -175,6 +175,16 @@ class Backbone(nn.Module, ABC):
     """Turns clips into features. Subclasses set `embed_dim` (D) in `__init__`.
 
     In eval mode the output of one clip does not depend on the others in its batch.
+
+    `provides` names what a task may build on, in the words of `PretextTask.requires`; a task that needs more
+    is refused before anything runs. A word promises members, so that tasks and backbones of different
+    authors fit. A method that needs another word coins one and documents it likewise:
+
+    - `feature_map`: what every backbone has, `forward_features`.
+    - `masked_tokens`: `token_size` (t, h, w), the frames and pixels of one of the boxes without overlap that
+      clips are cut into, and `forward_tokens(video_BCTHW, visible_BN)`, the features (B, N, D) of the tokens
+      with the indices `visible_BN` (int64, counted through T', H', W' in this order), which do not depend on
+      the pixels of the others.
     """
 
     Options: ClassVar[type[Options]] = Options

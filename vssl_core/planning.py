@@ -12,7 +12,7 @@ from typing import Any
 from vssl_core import controls, registry
 from vssl_core.cells import CellSpec, Component, EvaluationSpec
 from vssl_core.data import Index, build_index
-from vssl_core.errors import UsageError
+from vssl_core.errors import PluginLoadError, UsageError
 from vssl_core.options import build_options
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
@@ -156,7 +156,8 @@ class _Planner:
         if missing:
             raise UsageError(
                 f"task {task.name!r} requires {', '.join(missing)}; "
-                f"backbone {backbone.name!r} provides {', '.join(sorted(provides)) or 'nothing'}."
+                f"backbone {backbone.name!r} provides {', '.join(sorted(provides)) or 'nothing'}. "
+                f"{_way_out(needs)}"
             )
 
 
@@ -204,6 +205,22 @@ def _plain(value: Any) -> str:
 
 def _load(kind: registry.Kind, made: Component, classes: Mapping[str, type]) -> Any:
     return classes.get(made.spec) or registry.load(registry.resolve(kind, made.spec))
+
+
+def _way_out(needs: frozenset[str]) -> str:
+    """Which backbones fit a task. Loads all that are there; one that is broken is none that fits."""
+    fitting, refs = [], [ref for ref in registry.scan() if ref.kind == "backbone"]
+    named_otherwise = registry.conflicts(refs)
+    for ref in refs:
+        try:
+            cls: Any = registry.load(ref)
+        except PluginLoadError:
+            continue
+        if needs <= cls.provides:
+            fitting.append(f"{ref.dist}:{ref.name}" if ref in named_otherwise else ref.name)
+    if not fitting:
+        return "No installed backbone does; install a package that brings one."
+    return f"Choose one that does: --backbone {' or '.join(fitting)}."
 
 
 def _as_folder(kind: registry.Kind, named: Named, given: dict[str, Any]) -> tuple[Named, dict[str, Any]]:
