@@ -84,7 +84,12 @@ def public_names(file: Path) -> set[str]:
 
 
 CORE_SOURCES = sources(CORE)
-PLUGIN_SOURCES = sources(PLUGINS)
+EXAMPLE_SOURCES = {
+    name: file
+    for package in sorted(ROOT.glob("examples/*/src/vssl_plugin_*"))
+    for name, file in sources(package).items()
+}
+PLUGIN_SOURCES = sources(PLUGINS) | EXAMPLE_SOURCES
 
 
 def layer(module: str) -> int:
@@ -131,3 +136,8 @@ def test_no_plugin_imports_the_command(module: str) -> None:
     allowed = layer("vssl_core.evaluate")
     for imported in core_imports(PLUGIN_SOURCES[module], CORE_SOURCES) - {"vssl_core"}:
         assert layer(imported) <= allowed, f"{module} imports {imported}, which runs plugins"
+
+
+@pytest.mark.parametrize("module", EXAMPLE_SOURCES)
+def test_packages_of_the_examples_import_no_built_in(module: str) -> None:
+    assert not [name for name, _ in imports(EXAMPLE_SOURCES[module]) if name.split(".")[0] == "vssl_plugins"]
