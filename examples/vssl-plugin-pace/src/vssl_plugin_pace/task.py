@@ -75,7 +75,7 @@ _OPS: dict[str, tuple[Op, ...]] = {
 
 
 class PaceOptions(Options):
-    """Defaults are the authors', but for `augmentation`."""
+    """Defaults are the authors', but for `augmentation` and `temperature`."""
 
     num_paces: int = Field(4, ge=2, le=8)
     """Paces to tell apart: every 1st, 2nd, … frame up to this."""
