@@ -77,7 +77,14 @@ class PluginError(VsslError):
 
 
 class PluginLoadError(PluginError):
-    """A selected component could not be imported or is not what its entry point says."""
+    """A selected component could not be imported or is not what its entry point says.
+
+    `reason` is what is wrong, without the component's name and the advice to its user.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
 
 
 class ContractError(PluginError):

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from vssl_core.registry.digest import plugin_digest
 from vssl_core.registry.discovery import conflicts, register, scan, scan_problems
-from vssl_core.registry.loading import import_target, load
-from vssl_core.registry.ref import GROUPS, KINDS, Kind, Origin, PluginRef
+from vssl_core.registry.loading import CLASS_CHECKS, core_class, import_target, load
+from vssl_core.registry.ref import GROUPS, KINDS, NAME_PATTERN, Kind, Origin, PluginRef
 from vssl_core.registry.resolving import resolve
 
 __all__ = [
+    "CLASS_CHECKS",
     "GROUPS",
     "KINDS",
+    "NAME_PATTERN",
     "Kind",
     "Origin",
     "PluginRef",
     "conflicts",
+    "core_class",
     "import_target",
     "load",
     "plugin_digest",

@@ -20,7 +20,7 @@ from vssl_core.errors import PluginLoadError, UnknownNameError, UsageError, did_
 from vssl_core.registry.digest import imported_files, plugin_digest
 from vssl_core.registry.ref import Kind, PluginRef
 
-__all__ = ["file_of_module", "import_target", "load"]
+__all__ = ["CLASS_CHECKS", "core_class", "file_of_module", "import_target", "load"]
 
 _CORE_CLASS: dict[Kind, str] = {
     "task": "PretextTask",
@@ -52,9 +52,10 @@ def load(ref: PluginRef) -> type:
     """
     if ref.kind == "hook":
         raise UsageError(f"{ref} is a hook module, not a class; `vssl_core.hooks.load_hooks` loads it.")
-    cls = ref.component if ref.component is not None else import_target(ref)
-    _check_class(ref, cls)
-    return cls  # type: ignore[return-value]  # _check_class has made sure
+    cls: Any = ref.component if ref.component is not None else import_target(ref)
+    for check in CLASS_CHECKS:
+        check(ref, cls)
+    return cls  # type: ignore[no-any-return]  # the first check has made sure
 
 
 def import_target(ref: PluginRef) -> object:
@@ -87,7 +88,7 @@ def _is_missing(error: BaseException, module: str) -> bool:
 
 
 def _class_names(ref: PluginRef, module: ModuleType) -> list[str]:
-    core = _core_class(ref.kind) if ref.kind in _CORE_CLASS else object
+    core = core_class(ref.kind) if ref.kind in _CORE_CLASS else object
     return [
         name
         for name, value in vars(module).items()
@@ -96,7 +97,8 @@ def _class_names(ref: PluginRef, module: ModuleType) -> list[str]:
 
 
 def _failed(ref: PluginRef, reason: str) -> PluginLoadError:
-    return PluginLoadError(f"{ref} cannot be used: {reason.rstrip('.')}.{_advice(ref)}")
+    reason = f"{reason.rstrip('.')}."
+    return PluginLoadError(f"{ref} cannot be used: {reason}{_advice(ref)}", reason=reason)
 
 
 def _advice(ref: PluginRef) -> str:
@@ -113,25 +115,30 @@ def _advice(ref: PluginRef) -> str:
 # ---------------------------------------------------------------------------------------------- checks
 
 
-def _core_class(kind: Kind) -> type:
+def core_class(kind: Kind) -> type:
+    """The class in `vssl_core.interfaces` that every component of a kind derives from."""
     from vssl_core import interfaces
 
     return getattr(interfaces, _CORE_CLASS[kind])  # type: ignore[no-any-return]
 
 
-def _check_class(ref: PluginRef, cls: object) -> None:
-    core = _core_class(ref.kind)
+def check_base_class(ref: PluginRef, cls: Any) -> None:
+    """It is a subclass of the kind's class in `vssl_core.interfaces`. Raises PluginLoadError."""
+    core = core_class(ref.kind)
     if not isinstance(cls, type) or not issubclass(cls, core):
         got = cls.__name__ if isinstance(cls, type) else f"a {type(cls).__name__}"
         raise _failed(ref, f"expected a subclass of vssl_core.{core.__name__}, got {got}")
+
+
+def check_complete(ref: PluginRef, cls: Any) -> None:
+    """It defines every abstract method. Raises PluginLoadError."""
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(vars(cls)["__abstractmethods__"]))
         raise _failed(ref, f"{cls.__name__} does not define {missing}")
-    _check_options(ref, cls)
-    _check_api_version(ref, cls, core)
 
 
-def _check_options(ref: PluginRef, cls: Any) -> None:
+def check_options_class(ref: PluginRef, cls: Any) -> None:
+    """Its `Options` is a subclass of `vssl_core.Options`. Raises PluginLoadError."""
     from vssl_core.options import Options
 
     if not (isinstance(cls.Options, type) and issubclass(cls.Options, Options)):
@@ -140,12 +147,16 @@ def _check_options(ref: PluginRef, cls: Any) -> None:
         )
 
 
-def _check_api_version(ref: PluginRef, cls: type, core: type) -> None:
-    """The number must stand in the plugin's own classes: an inherited one would be the host's."""
+def check_api_version(ref: PluginRef, cls: Any) -> None:
+    """A packaged class states the host's `api_version`. Raises PluginLoadError.
+
+    The number must stand in the plugin's own classes: an inherited one would be the host's.
+    """
     from vssl_core.interfaces import API_VERSION
 
-    below = [above for above in cls.__mro__ if above not in core.__mro__]
-    stated = next((vars(above)["api_version"] for above in below if "api_version" in vars(above)), None)
+    above = core_class(ref.kind).__mro__
+    own = [vars(part) for part in cls.__mro__ if part not in above]
+    stated = next((names["api_version"] for names in own if "api_version" in names), None)
     if stated is None and ref.origin not in ("built-in", "installed"):
         return
     if stated is None:
@@ -153,6 +164,10 @@ def _check_api_version(ref: PluginRef, cls: type, core: type) -> None:
     if stated != API_VERSION or isinstance(stated, bool):
         side = "vssl" if isinstance(stated, int) and stated > API_VERSION else "the plugin"
         raise _failed(ref, f"it is made for api_version {stated}, this vssl has {API_VERSION}: update {side}")
+
+
+CLASS_CHECKS = (check_base_class, check_complete, check_options_class, check_api_version)
+"""What `load` asks of a class, in this order; after the first has failed the others mean nothing."""
 
 
 # ------------------------------------------------------------------------------------------------ files
