@@ -1,4 +1,4 @@
-"""`vssl plugins`: see which components there are, without running their code unless asked to."""
+"""`vssl plugins`: see which components there are, running their code only if asked to; make and check one."""
 
 from __future__ import annotations
 
@@ -10,40 +10,50 @@ from collections.abc import Sequence
 import click
 
 from vssl_core.cli.completion import complete_name
-from vssl_core.cli.lazy import debug_option
-from vssl_core.errors import VsslError
-from vssl_core.registry import (
-    KINDS,
-    Kind,
-    PluginRef,
-    conflicts,
-    import_target,
-    load,
-    resolve,
-    scan,
-    scan_problems,
-)
+from vssl_core.cli.lazy import LazyCommand, debug_option
+from vssl_core.registry import KINDS, Kind, PluginRef, conflicts, resolve, scan, scan_problems
 
 __all__ = ["plugins"]
 
 _COLUMNS = ("kind", "name", "distribution", "version", "origin", "status")
 
 
-@click.group()
+_COMMANDS = (
+    LazyCommand("check", "vssl_core.cli.check:check", help="Check TARGET against its contract."),
+    LazyCommand(
+        "new", "vssl_core.cli.new:new", help="Write a new component's project, complete and running."
+    ),
+)
+
+
+@click.group(commands={command.name: command for command in _COMMANDS})
 def plugins() -> None:
-    """See which tasks, backbones, datasets, evaluators, executors and hooks there are."""
+    """See which tasks, backbones, datasets, evaluators, executors and hooks there are; make your own."""
 
 
 @plugins.command("list")
 @click.option("--kind", type=click.Choice(KINDS), help="Only components of this kind.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--load", "with_load", is_flag=True, help="Import each and say whether it can be used.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="With --load: seconds for the import of each.",
+)
 @debug_option
-def list_plugins(kind: Kind | None, as_json: bool, with_load: bool) -> None:
-    """List the installed components, importing none of them unless --load is given."""
+def list_plugins(kind: Kind | None, as_json: bool, with_load: bool, timeout: float) -> None:
+    """List the installed components, importing none of them unless --load is given.
+
+    What --load imports is imported in another process, so that a component that hangs or crashes is
+    reported like any other that is broken.
+    """
     found = scan()
     clashes = conflicts(found)
-    rows = [_row(ref, clashes.get(ref, ""), with_load=with_load) for ref in found if kind in (None, ref.kind)]
+    chosen = [ref for ref in found if kind in (None, ref.kind)]
+    problems = _load_problems(chosen, timeout) if with_load else {}
+    rows = [_row(ref, clashes.get(ref, ""), problems.get(ref)) for ref in chosen]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
@@ -52,8 +62,8 @@ def list_plugins(kind: Kind | None, as_json: bool, with_load: bool) -> None:
         click.echo(f"left out: {problem}", err=True)
 
 
-def _row(ref: PluginRef, clash: str, *, with_load: bool) -> dict[str, str]:
-    problem = _load_problem(ref) if with_load else ""
+def _row(ref: PluginRef, clash: str, problem: str | None) -> dict[str, str]:
+    """`problem`: why it cannot be used; empty where it can, None where nobody has tried."""
     return {
         "kind": ref.kind,
         "name": ref.name,
@@ -61,24 +71,22 @@ def _row(ref: PluginRef, clash: str, *, with_load: bool) -> dict[str, str]:
         "version": ref.version,
         "origin": ref.origin,
         "target": ref.target,
-        "status": "broken" if problem else "ok" if with_load else "found",
+        "status": "found" if problem is None else "broken" if problem else "ok",
         "note": "; ".join(filter(None, [clash, problem])),
     }
 
 
-def _load_problem(ref: PluginRef) -> str:
-    """Why a component cannot be used, or empty."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what it prints must not get into the list
-            if ref.kind == "hook":
-                from vssl_core.hooks import check_hook
+def _load_problems(refs: Sequence[PluginRef], seconds: float) -> dict[PluginRef, str]:
+    """Why each component cannot be used, or empty."""
+    from vssl_core.cli.isolated import Job, Limits, inspect
 
-                check_hook(ref, import_target(ref))
-            else:
-                load(ref)
-    except VsslError as error:
-        return str(error)
-    return ""
+    limits = Limits(import_seconds=seconds)
+    findings = inspect([Job(ref) for ref in refs], limits=limits)
+    names = "check_name"  # what is wrong with a name stands in the list anyway
+    return {
+        finding.job.ref: " ".join(r.message for r in finding.report.bad if r.name != names)
+        for finding in findings
+    }
 
 
 def _lines(rows: Sequence[dict[str, str]]) -> list[str]:
