@@ -26,7 +26,7 @@ __all__ = [
 
 CELL_SCHEMA = 1
 """Layout of the bundle."""
-NUMBERS_VERSION = 1
+NUMBERS_VERSION = 2
 """Raised when a change of the core changes numbers, so that no older cell is reused."""
 
 

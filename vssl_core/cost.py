@@ -1,4 +1,4 @@
-"""What a backbone costs: parameters and FLOPs by fvcore, with what could not be counted."""
+"""What a backbone costs: parameters and FLOPs by fvcore, with what could not be counted; FLOPs of a step."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import logging
 import resource
 import sys
 import warnings
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from vssl_core.interfaces import Backbone
 from vssl_core.types import ClipSpec
 
-__all__ = ["count_flops", "count_parameters", "peak_memory_mib"]
+__all__ = ["count_flops", "count_parameters", "peak_memory_mib", "step_flop_counter"]
 
 # Element-wise and shape operators, whose cost the field does not count.
 _FREE = frozenset(
@@ -47,6 +49,32 @@ def _count(backbone: Backbone, clip: ClipSpec) -> tuple[float, dict[str, int]]:
         total = 2.0 * float(analysis.total()) / 1e9
         missing = {name: int(n) for name, n in analysis.unsupported_ops().items() if name not in _FREE}
     return total, missing
+
+
+def step_flop_counter() -> FlopCounterMode:
+    """Counts the FLOPs of what runs inside it, forward and backward, multiplies and adds separately."""
+    return FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward}
+    )
+
+
+def _convolution_backward(
+    grad_out: Any,
+    x: Any,
+    weight: Any,
+    _bias: Any,
+    _stride: Any,
+    _padding: Any,
+    _dilation: Any,
+    transposed: bool,
+    _output_padding: Any,
+    _groups: int,
+    wanted: list[bool],
+    **_rest: Any,
+) -> int:
+    """Each gradient costs as much as the forward pass. Torch's own formula counts that of a grouped
+    convolution's weight once for each group: 17 times the forward pass instead of 2 for 16 groups."""
+    return int(conv_flop_count(x, weight, grad_out, transposed)) * sum(wanted[:2])
 
 
 def peak_memory_mib(device: torch.device) -> float:

@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vssl_core import checkpoint, distributed, precision
 from vssl_core.budget import Meter, Spent
+from vssl_core.cost import step_flop_counter
 from vssl_core.curve import Curve
 from vssl_core.errors import ContractError, DatasetError, DivergedError
 from vssl_core.hooks import Hooks, RunInfo
@@ -299,7 +300,7 @@ class _Run:
         """Counts the first step's FLOPs, forward and backward, heads and twins included."""
         if self._flops_per_video or self.step:
             return nullcontext()
-        self._flop_counter = FlopCounterMode(display=False)
+        self._flop_counter = step_flop_counter()
         return self._flop_counter
 
     def check_divergence(self, loss: float, norm: float) -> None:
