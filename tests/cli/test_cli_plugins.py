@@ -95,7 +95,8 @@ def test_show_for_programs(documented: Path, capsys: pytest.CaptureFixture[str])
 def test_show_for_documentation_holds_no_path(documented: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = shown(capsys, "evaluator", "score", "--format", "md")
     assert page.startswith("### `score`\n\nScores nothing.")
-    assert "- paper: https://example.org/paper\n- levels: 1: width=2; 2: width=4\n" in page
+    assert "- paper: https://example.org/paper\n\n" in page
+    assert "| level | options |\n| --- | --- |\n| 1 | `width=2` |\n| 2 | `width=4` |\n\n" in page
     assert "| `width` | an integer | `3` | How wide; one \\| two. |" in page
     assert str(documented) not in page
 
@@ -129,6 +130,150 @@ def test_show_takes_a_hook(site: Path, capsys: pytest.CaptureFixture[str]) -> No
     install(site, "vssl-plugin-h", "[vssl.hooks]\nwatch = watching\n", modules=modules)
     found = json.loads(shown(capsys, "hook", "watch", "--format", "json"))
     assert (found["text"], found["events"]) == ("Watches.", ["vssl_run_start"])
+
+
+# ------------------------------------------------------------------------------- costs and companions
+
+TASK = """
+import torch
+from torch import nn
+from vssl_core import PretextTask, Sampled, TaskOutput, UniformClip
+from vssl_core.augmentation import RandomCrop, ViewAugmentation
+
+
+class Mine(PretextTask):
+    \'\'\'Predicts its own noise.\'\'\'
+    api_version = 1
+    requires = frozenset({needs})
+
+    @classmethod
+    def sampler(cls, options, clip):
+        return UniformClip(clip, "a")
+
+    @classmethod
+    def augmentation(cls, options, clip):
+        return {{"a": ViewAugmentation((RandomCrop(),)), "b": ViewAugmentation((RandomCrop(),), frames="a")}}
+
+    def __init__(self, make_backbone, options, context):
+        super().__init__(make_backbone, options, context)
+        self.backbone = make_backbone()
+        self.twin = make_backbone().requires_grad_(False)
+        self.head = nn.Linear(self.backbone.embed_dim, 10, bias=False)
+
+    def forward(self, views, info):
+        {forward}
+"""
+FORWARD = """loss = self.head(self.backbone(views["a"])).square().mean()
+        return TaskOutput(loss + (self.backbone(views["b"]).mean() - self.twin(views["b"]).mean()) ** 2)"""
+BACKBONE = """
+from torch import nn
+from vssl_core import Backbone
+
+
+class Net(Backbone):
+    \'\'\'One convolution.\'\'\'
+    api_version = 1
+    provides = frozenset({provides})
+
+    def __init__(self, options, clip):
+        super().__init__(options, clip)
+        self.embed_dim = 5
+        self.conv = nn.Conv3d(3, 5, 3, padding=1, bias=False)
+
+    def forward_features(self, video_BCTHW):
+        return self.conv(video_BCTHW)
+
+    def stages(self):
+        return {{"conv": self.conv}}
+"""
+
+
+@pytest.fixture
+def companions(site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from vssl_core.cli import relations
+
+    monkeypatch.setattr(relations, "_IMPORT_SECONDS", 2.0)
+    install(
+        site,
+        "vssl-plugin-companions",
+        "[vssl.tasks]\nmine = comp_task:Mine\npicky = comp_picky:Mine\nill = comp_ill:Mine\n"
+        "[vssl.backbones]\nnet = comp_net:Net\nspecial = comp_special:Net\n"
+        "hangs = comp_hangs:Net\nraises = comp_raises:Net\nr2plus1d = comp_net:Net\n",
+        modules={
+            "comp_task.py": TASK.format(needs={"feature_map"}, forward=FORWARD),
+            "comp_picky.py": TASK.format(needs={"special"}, forward=FORWARD),
+            "comp_ill.py": TASK.format(needs={"feature_map"}, forward="raise ValueError('I am ill')"),
+            "comp_net.py": BACKBONE.format(provides={"feature_map"}),
+            "comp_special.py": BACKBONE.format(provides={"feature_map", "special"}),
+            "comp_hangs.py": "import time\ntime.sleep(600)\n",
+            "comp_raises.py": "raise RuntimeError\n",
+        },
+    )
+    return site
+
+
+def test_the_cost_of_a_task_is_counted(companions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del companions
+    arguments = ("task", "mine", "--format", "json", "--backbone", "net", "--protocol", "smoke")
+    found = json.loads(shown(capsys, *arguments))
+    cost = found["cost"]
+    voxels, weights = 4 * 32 * 32, 5 * 3 * 27
+    passes = 2 * 2 + 1  # two views forward and backward (no gradient of the input), one forward in the twin
+    flops = 2 * voxels * weights * passes + 3 * 2 * 5 * 10
+    assert cost["step_gflops_per_video"] == pytest.approx(flops / 1e9, rel=1e-3)
+    assert (cost["clip"], cost["backbone"]) == ("4 x 32 x 32", "net")
+    assert (cost["views_per_video"], cost["frames_per_video"]) == (2, 4.0)
+    assert cost["parameters_of_backbone"] == weights
+    assert cost["parameters_beside_it"] == weights + 50
+    assert cost["parameters_trained"] == weights + 50
+    assert found["backbones"]["unknown"] == ["hangs", "raises"]
+    compatible = set(found["backbones"]["compatible"])
+    assert {"net", "special", "shufflenet", "r2plus1d", "vssl-plugin-companions:r2plus1d"} <= compatible
+
+
+def test_a_page_about_a_task_is_the_same_each_time_and_wherever_it_is_made(
+    companions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del companions
+    first, second = (shown(capsys, "task", "vcop", "--format", "md") for _ in range(2))
+    assert first == second
+    assert "shufflenet" in first
+    assert "net, special" not in first
+    assert "| clip | 8 x 48 x 48 |" in first
+    assert "| backbone | shufflenet |" in first
+
+
+def test_what_a_task_requires_decides_about_its_backbones(
+    companions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del companions
+    text = shown(capsys, "task", "picky", "--no-cost")
+    assert re.search(r"compatible backbones +special *\n", text)
+    assert "GFLOPs" not in text
+    page = shown(capsys, "task", "picky", "--format", "md")
+    assert "| unknown | no built-in backbone provides special; name one with --backbone |" in page
+    assert cli.main(["plugins", "show", "task", "picky", "--backbone", "net"]) == 2
+    assert "requires special" in capsys.readouterr().err
+
+
+def test_a_cost_that_cannot_be_counted_is_said_and_the_rest_is_shown(
+    companions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del companions
+    text = shown(capsys, "task", "ill", "--format", "md", "--backbone", "net")
+    assert "| unknown | ValueError: I am ill |" in text
+    assert "Predicts its own noise." in text
+
+
+def test_the_cost_of_a_backbone_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "backbone", "r2plus1d", "--format", "md", "--protocol", "smoke")
+    assert "| parameters | 14,365,303 |" in text
+    assert "| embed dim | 512 |" in text
+    assert re.search(r"\| GFLOPs per clip \| [\d.]+ \|", text)
+
+
+def test_an_evaluator_has_no_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "cost" not in json.loads(shown(capsys, "evaluator", "linear", "--format", "json"))
 
 
 @pytest.mark.parametrize("kind", ["task", "backbone", "dataset", "evaluator", "executor"])

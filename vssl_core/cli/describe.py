@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from vssl_core.options import OptionRow, describe_options
 from vssl_core.registry import PluginRef, import_target, load
 
-__all__ = ["Description", "describe", "markdown", "show"]
+__all__ = ["Description", "describe", "markdown", "show", "with_backbones", "with_cost"]
 
 _FACTS = ("paper", "citation", "licence", "requires", "provides", "levels")
 
@@ -25,6 +25,8 @@ class Description:
         facts: Paper, licence and the like, those that it states.
         options: Its options.
         source: File and line, where known.
+        backbones: Of a task: `compatible` ones, and `unknown` ones that cannot be loaded.
+        cost: Of a task or a backbone, where it was counted; `protocol` is the name of that.
     """
 
     ref: PluginRef
@@ -32,6 +34,8 @@ class Description:
     facts: Mapping[str, Any]
     options: tuple[OptionRow, ...] = ()
     source: str = ""
+    backbones: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -46,6 +50,8 @@ class Description:
             "text": self.text,
             **self.facts,
             "options": [asdict(option) for option in self.options],
+            **({"backbones": dict(self.backbones)} if self.backbones else {}),
+            **({"cost": dict(self.cost)} if self.cost else {}),
             "source": self.source,
         }
 
@@ -62,6 +68,27 @@ def describe(ref: PluginRef) -> Description:
     cls: Any = load(ref)
     facts = {name: _plain(getattr(cls, name)) for name in _FACTS if getattr(cls, name, None)}
     return Description(ref, _own_text(cls), facts, describe_options(cls.Options), _source(cls))
+
+
+def with_cost(described: Description, *, protocol: str, backbone: str | None) -> Description:
+    """The same with what it costs under a protocol.
+
+    Raises:
+        UsageError: There is no such protocol or backbone, or the backbone lacks what the task requires.
+    """
+    from vssl_core.cli.relations import cost
+    from vssl_core.protocol import load_protocol
+
+    counted = cost(described.ref, load_protocol(protocol), backbone=backbone)
+    return replace(described, cost={"protocol": protocol, **counted} if counted else {})
+
+
+def with_backbones(described: Description, *, others: bool) -> Description:
+    """The same, for a task, with the backbones that it can use; `others`: third-party ones, too."""
+    from vssl_core.cli.relations import compatible_backbones
+
+    requires = frozenset(described.facts.get("requires", ()))
+    return replace(described, backbones=compatible_backbones(requires, others=others))
 
 
 def _own_text(component: Any) -> str:
@@ -89,17 +116,51 @@ def _fact_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _facts(described: Description) -> dict[str, str]:
+    """Everything that is said in a line each."""
+    lines = {name: _fact_text(value) for name, value in described.facts.items() if name != "levels"}
+    for name, backbones in described.backbones.items():
+        if backbones:
+            lines[f"{name} backbones"] = _fact_text(list(backbones))
+    return lines
+
+
+def _levels(described: Description) -> list[tuple[str, str]]:
+    """Complexity level, and the options that it sets."""
+    levels = described.facts.get("levels", {})
+    return [(level, _fact_text(changes) or "the defaults") for level, changes in levels.items()]
+
+
+def _costs(described: Description) -> list[tuple[str, str]]:
+    """What is counted, in words, and how much it is."""
+    words = {name: name.replace("_", " ").replace("gflops", "GFLOPs") for name in described.cost}
+    return [(words[name], _cost_text(value)) for name, value in described.cost.items()]
+
+
+def _cost_text(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else _fact_text(value)
+
+
 def markdown(described: Description) -> str:
     """For a page of documentation: no path and no version, so that it changes with the component alone."""
     lines = [f"### `{described.ref.name}`", "", described.text, ""]
-    facts = [f"- {name}: {_fact_text(value)}" for name, value in described.facts.items()]
+    facts = [f"- {name}: {value}" for name, value in _facts(described).items()]
     lines += [*facts, ""] if facts else []
-    if described.options:
-        lines += ["| option | takes | default | |", "| --- | --- | --- | --- |"]
-        for option in described.options:
-            cells = (f"`{option.name}`", option.type, f"`{option.default}`", option.description)
-            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    lines += _markdown_table(("level", "options"), [(n, f"`{o}`") for n, o in _levels(described)])
+    lines += _markdown_table(("cost", ""), _costs(described))
+    rows = [(f"`{o.name}`", o.type, f"`{o.default}`", o.description) for o in described.options]
+    lines += _markdown_table(("option", "takes", "default", ""), rows)
     return "\n".join(lines).rstrip()
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return []
+    escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    cells = [head, ["---"] * len(head), *escaped]
+    return [*(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in cells), ""]
 
 
 def show(described: Description) -> None:
@@ -116,14 +177,20 @@ def show(described: Description) -> None:
         console.print()
     facts = Table.grid(padding=(0, 2))
     origin = f"{ref.dist} {ref.version} ({ref.origin})" if ref.dist else ref.origin
-    shown = {**described.facts, "from": origin, "target": ref.target, "source": described.source}
+    shown = {**_facts(described), "from": origin, "target": ref.target, "source": described.source}
     for name, value in shown.items():
         if value:
-            facts.add_row(Text(name, style="dim"), Text(_fact_text(value), overflow="fold"))
+            facts.add_row(Text(name, style="dim"), Text(value, overflow="fold"))
     console.print(facts)
-    if described.options:
-        table = Table("option", "takes", "default", "", box=None, padding=(0, 2, 0, 0), title_justify="left")
-        for option in described.options:
-            table.add_row(*map(Text, (option.name, option.type, option.default, option.description)))
-        console.print()
-        console.print(table)
+    options = [(o.name, o.type, o.default, o.description) for o in described.options]
+    for head, rows in (
+        (("level", "options"), _levels(described)),
+        (("cost", ""), _costs(described)),
+        (("option", "takes", "default", ""), options),
+    ):
+        if rows:
+            table = Table(*head, box=None, padding=(0, 2, 0, 0), title_justify="left")
+            for row in rows:
+                table.add_row(*map(Text, row))
+            console.print()
+            console.print(table)

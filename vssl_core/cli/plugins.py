@@ -110,13 +110,23 @@ def _lines(rows: Sequence[dict[str, str]]) -> list[str]:
     show_default=True,
     help="How.",
 )
+@click.option("--cost/--no-cost", default=True, show_default=True, help="Count what it costs.")
+@click.option("--protocol", default="laptop", show_default=True, help="Clips and batch of what is counted.")
+@click.option("--backbone", help="Count a task with this one.  [default: the protocol's, if it fits]")
 @debug_option
-def show_plugin(kind: Kind, name: str, style: str) -> None:
-    """Show what the component NAME of this KIND does, and its options."""
+def show_plugin(kind: Kind, name: str, style: str, cost: bool, protocol: str, backbone: str | None) -> None:
+    """Show what the component NAME of this KIND does, its options, what it costs and needs.
+
+    --format md holds nothing that depends on this machine or on what else is installed.
+    """
     from vssl_core.cli import describe
 
     with contextlib.redirect_stdout(sys.stderr):
         described = describe.describe(resolve(kind, name))
+        if cost:
+            described = describe.with_cost(described, protocol=protocol, backbone=backbone)
+        if kind == "task":
+            described = describe.with_backbones(described, others=style != "md")
     if style == "json":
         click.echo(json.dumps(described.document(), indent=2))
     elif style == "md":
