@@ -150,10 +150,11 @@ def test_a_bench_runs_with_one_of_each_kind(generated: Callable[[str], Generated
         ("task", "task"), ("backbone", "backbone"), ("pretrain", "dataset"), ("target", "dataset"),
         ("eval", "evaluator"), ("executor", "executor"),
     )]  # fmt: skip
-    options = ["-o", f"pretrain.{root}", "-o", f"target.{root}", "-o", "backbone.width=8"]
+    options = ["-o", f"pretrain.{root}", "-o", f"target.{root}"]
+    path = os.pathsep.join(str(project.site) for project in made.values())
     result = vssl(
         "bench", "--protocol", "smoke", "--no-controls", "--runs", str(runs), *kinds, *options,
-        OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(str(project.site) for project in made.values()),
+        OMP_NUM_THREADS="1", PYTHONPATH=path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "few_shot" in result.stdout
@@ -163,6 +164,13 @@ def test_a_bench_runs_with_one_of_each_kind(generated: Callable[[str], Generated
     with (cell / "steps.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {"loss", "accuracy"} <= {row["metric"] for row in rows}
+
+    shown = vssl(
+        "plugins", "show", "task", "new_task", "--backbone", "new_backbone", "--protocol", "smoke",
+        "--format", "json", PYTHONPATH=path,
+    )  # fmt: skip
+    spent = json.loads((cell / "pretrain" / "result.json").read_text())["training_gflops_per_video"]
+    assert json.loads(shown.stdout)["cost"]["step_gflops_per_video"] == pytest.approx(spent, rel=1e-3)
 
 
 @pytest.mark.slow

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import click
 
 from vssl_core.errors import UsageError
 
 __all__ = ["bench"]
+
+_HOOK_SECONDS = 30.0  # for a hook to be imported
 
 
 @click.command()
@@ -87,9 +90,27 @@ def bench(
         runs=runs,
         executor=executor,
         controls=not no_controls,
-        settings=Settings(checkpoint_seconds, cache_gib, no_plugins),
+        settings=Settings(checkpoint_seconds, cache_gib, (*no_plugins, *_unusable_hooks(no_plugins))),
     )
     show(result)
+
+
+def _unusable_hooks(left_out: Sequence[str]) -> list[str]:
+    """Third-party hooks that fail, hang or end their process when they are imported; each is said.
+
+    Every cell imports the hooks, so they are tried once beforehand, in a process of their own.
+    """
+    from vssl_core.cli.isolated import Job, Limits, inspect
+    from vssl_core.hooks import selected_hooks
+
+    unusable = []
+    jobs = [Job(ref) for ref in selected_hooks(disabled=left_out) if ref.origin != "built-in"]
+    for finding in inspect(jobs, limits=Limits(import_seconds=_HOOK_SECONDS)):
+        ref = finding.job.ref
+        if reasons := [result.message for result in finding.report.bad if result.name != "check_name"]:
+            click.echo(f"the run goes on without {ref}: {' '.join(reasons)}", err=True)
+            unusable.append(ref.spec or ref.name)
+    return unusable
 
 
 def parse_seeds(text: str) -> list[int]:
