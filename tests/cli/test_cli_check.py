@@ -11,6 +11,10 @@ import pytest
 from command_line import vssl
 from fake_distributions import evaluator, install
 
+JSON_CHECK = "check_options_survive_json"
+AFTER = "check_unknown_options_are_refused"
+ONLY = ("--only", JSON_CHECK)  # of the contract: the rest of it has tests of its own
+
 # ---------------------------------------------------------------------------------------- planted faults
 
 FAULTS = {
@@ -72,7 +76,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
             **{f"planted_{name}.py": source for name, (source, _, _) in FAULTS.items()},
         },
     )
-    result = vssl("plugins", "check", "vssl-plugin-planted", "--timeout", "2", "--json", path=folder)
+    arguments = ("plugins", "check", "vssl-plugin-planted", "--timeout", "2", "--json", *ONLY)
+    result = vssl(*arguments, path=folder)
     assert result.returncode == 1, result.stderr
     document = json.loads(result.stdout)
     assert document["ok"] is False
@@ -92,7 +97,7 @@ def test_a_planted_fault_is_caught_and_named(planted: dict[str, dict[str, Any]],
     if part.endswith(" at"):
         assert f"planted_{name}.py" in found[check].partition(part)[2]
     ran = [result["name"] for result in planted[name]["results"]]
-    assert "check_options_survive_json" not in ran
+    assert JSON_CHECK not in ran
 
 
 def test_what_a_process_said_last_is_shown(planted: dict[str, dict[str, Any]]) -> None:
@@ -111,7 +116,7 @@ def test_names(planted: dict[str, dict[str, Any]]) -> None:
 def test_what_is_well_beside_them_is_checked_to_its_end(planted: dict[str, dict[str, Any]]) -> None:
     good = planted["good"]
     assert good["ok"]
-    assert {"check_import", "check_api_version", "check_options_survive_json"} <= {
+    assert {"check_import", "check_api_version", JSON_CHECK} <= {
         result["name"] for result in good["results"] if result["status"] == "passed"
     }
 
@@ -139,7 +144,6 @@ class {name}Options(Options):
         {body}
 
 """
-JSON_CHECK = "check_options_survive_json"
 
 
 def lost(name: str, body: str) -> str:
@@ -150,7 +154,18 @@ def lost(name: str, body: str) -> str:
 
 def test_a_check_that_is_lost_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "lost.py").write_text(lost("Exits", "os._exit(5)") + lost("Hangs", "time.sleep(600)"))
-    result = vssl("plugins", "check", f"{tmp_path}/lost.py", "--check-timeout", "2", "--json")
+    result = vssl(
+        "plugins",
+        "check",
+        f"{tmp_path}/lost.py",
+        "--check-timeout",
+        "2",
+        "--json",
+        "--only",
+        JSON_CHECK,
+        "--only",
+        AFTER,
+    )
     assert result.returncode == 1
     exits, hangs = json.loads(result.stdout)["components"]
     assert "ended the process with exit code 5" in failed(exits)[JSON_CHECK]
@@ -159,12 +174,12 @@ def test_a_check_that_is_lost_is_reported_and_the_others_go_on(tmp_path: Path) -
     for entry in (exits, hangs):
         names = [r["name"] for r in entry["results"]]
         assert len(names) == len(set(names))
-        assert names.index(JSON_CHECK) < names.index("check_unknown_options_are_refused")
+        assert names.index(JSON_CHECK) < names.index(AFTER)
 
 
 def test_a_check_that_was_expected_to_be_lost(tmp_path: Path) -> None:
     (tmp_path / "lost.py").write_text(lost("Exits", "os._exit(5)"))
-    expect = ("--expect", f"{JSON_CHECK}=it is ill", "--only", JSON_CHECK)
+    expect = ("--expect", f"{JSON_CHECK}=it is ill", *ONLY)
     result = vssl("plugins", "check", f"{tmp_path}/lost.py", *expect)
     assert result.returncode == 0, result.stdout
     line = next(line for line in result.stdout.splitlines() if JSON_CHECK in line)
@@ -188,7 +203,7 @@ def test_a_file_is_checked_for_all_that_it_defines(tmp_path: Path) -> None:
     source += evaluator("First").replace("(Evaluator)", "(Base)") + evaluator("Second")
     source += "\nfrom vssl_core.hooks import hookimpl\n@hookimpl\ndef vssl_run_start(run): ...\n"
     (tmp_path / "several.py").write_text(source)
-    result = vssl("plugins", "check", f"{tmp_path}/several.py")
+    result = vssl("plugins", "check", f"{tmp_path}/several.py", *ONLY)
     assert result.returncode == 0, result.stdout
     headings = [line.split(" (")[0] for line in result.stdout.splitlines() if line.endswith(")")]
     assert headings == ["evaluator First", "evaluator Second", "hook several"]
@@ -199,10 +214,10 @@ def test_a_module_and_a_class_in_it(tmp_path: Path) -> None:
     (tmp_path / "inside.py").write_text(
         evaluator("First", body="pass") + evaluator("Second", body="api_version = 9")
     )
-    one = vssl("plugins", "check", "inside:First", "--kind", "evaluator", path=tmp_path)
+    one = vssl("plugins", "check", "inside:First", "--kind", "evaluator", *ONLY, path=tmp_path)
     assert one.returncode == 0
     assert "Second" not in one.stdout
-    result = vssl("plugins", "check", "inside", path=tmp_path)
+    result = vssl("plugins", "check", "inside", *ONLY, path=tmp_path)
     assert result.returncode == 1
     assert "evaluator Second: " in result.stdout
     assert "made for api_version 9" in result.stdout
@@ -220,7 +235,7 @@ def test_options_reach_the_component(tmp_path: Path) -> None:
     (tmp_path / "needing.py").write_text(source)
     target = f"{tmp_path}/needing.py:Score"
     assert "there is no option" in vssl("plugins", "check", target, "-o", "widht=3").stderr
-    assert vssl("plugins", "check", target, "-o", "Score.width=3").returncode == 0
+    assert vssl("plugins", "check", target, "-o", "Score.width=3", *ONLY).returncode == 0
     assert vssl("plugins", "check", target, "-o", "Other.width=3").returncode == 2
 
 
@@ -239,7 +254,7 @@ def test_a_project_is_checked_as_if_it_were_installed(tmp_path: Path) -> None:
     assert "evaluator score of vssl-plugin-p 0.3 (project_plugin:Score)" in result.stdout
     assert "does not state its api_version" in result.stdout
     (folder / "src" / "project_plugin.py").write_text(evaluator())
-    assert vssl("plugins", "check", str(folder)).returncode == 0
+    assert vssl("plugins", "check", str(folder), *ONLY).returncode == 0
     assert sorted(path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc") == [
         "project_plugin.py",
         "pyproject.toml",
@@ -292,7 +307,7 @@ def test_only_some_checks() -> None:
     (entry,) = json.loads(result.stdout)["components"]
     names = [r["name"] for r in entry["results"]]
     assert names[-1] == "check_options_have_defaults"
-    assert "check_options_survive_json" not in names
+    assert JSON_CHECK not in names
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals here")
