@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import pickle
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ import torch
 from pydantic import ValidationError
 
 import vssl_core
-from vssl_core import ClipSpec, DatasetContext, DatasetError, TaskContext
+from vssl_core import CellHandle, ClipSpec, DatasetContext, DatasetError, TaskContext, TrainProgress
+from vssl_core.hooks import Hooks, RunInfo
 from vssl_core.progress import quiet_progress
+from vssl_core.registry import PluginRef
 from vssl_core.seeding import generator
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +41,9 @@ def memory() -> ModuleType:
     return load("tests/plugins/evaluators/conftest.py")
 
 
-@pytest.mark.parametrize("name", ["my_task", "my_dataset", "my_evaluator"])
+@pytest.mark.parametrize(
+    "name", ["my_task", "my_backbone", "my_dataset", "my_evaluator", "my_executor", "my_hook"]
+)
 def test_an_example_fits_on_a_page(name: str) -> None:
     assert len((ROOT / "examples" / f"{name}.py").read_text().splitlines()) <= 60
 
@@ -47,8 +52,11 @@ def test_an_example_fits_on_a_page(name: str) -> None:
     ("path", "cls", "parent"),
     [
         ("examples/my_task.py", "MyTask", vssl_core.PretextTask),
+        ("examples/my_contrast.py", "MyContrast", vssl_core.PretextTask),
+        ("examples/my_backbone.py", "MyBackbone", vssl_core.Backbone),
         ("examples/my_dataset.py", "MyDataset", vssl_core.VideoDataset),
         ("examples/my_evaluator.py", "MyEvaluator", vssl_core.Evaluator),
+        ("examples/my_executor.py", "MyExecutor", vssl_core.Executor),
     ],
 )
 def test_an_example_is_a_component_whose_options_explain_themselves(path, cls, parent) -> None:
@@ -107,6 +115,94 @@ def test_the_task_learns_the_direction_of_a_brightening_clip(memory: ModuleType)
     task.eval()
     assert task({"clip": clips}, {"backwards": backwards}).metrics["accuracy"] > 0.95
     assert output.chance == {"accuracy": 0.5}
+
+
+# ----------------------------------------------------------------------------------------- my_contrast
+
+
+def my_contrast(memory: ModuleType) -> vssl_core.PretextTask:
+    cls = load("examples/my_contrast.py").MyContrast
+    torch.manual_seed(0)
+    return cls(memory.TinyBackbone, cls.Options(queue_size=8, output_dim=4), TaskContext(CLIP, 64, 4))
+
+
+def test_the_contrast_takes_its_clips_apart_and_augments_them_apart() -> None:
+    cls = load("examples/my_contrast.py").MyContrast
+    sampler = pickle.loads(pickle.dumps(cls.sampler(cls.Options(), CLIP)))
+    pairs = [sampler(300, 25.0, generator("test", draw)).frames for draw in range(40)]
+    assert len({tuple(pair["query"] - pair["key"]) for pair in pairs}) > 20
+    views = cls.augmentation(cls.Options(), CLIP)
+    assert list(views) == ["query", "key"]
+    assert {(view.frames, view.draw) for view in views.values()} == {(None, None)}
+
+
+def test_the_contrasts_loss_is_that_of_its_docstring(memory: ModuleType) -> None:
+    task = my_contrast(memory).eval()
+    views = {name: torch.rand(4, 3, 4, 8, 8) for name in ("query", "key")}
+    with torch.no_grad():
+        q = torch.nn.functional.normalize(task.head(task.backbone(views["query"])), dim=1)
+        k = torch.nn.functional.normalize(task.key_encoder(views["key"]), dim=1)
+        positive, negatives = (q * k).sum(dim=1) / 0.1, q @ task.queue.features.T / 0.1
+        expected = -(positive.exp() / (positive.exp() + negatives.exp().sum(dim=1))).log().mean()
+        output = task(views, {})
+    torch.testing.assert_close(output.loss, expected)
+    assert output.chance == {"accuracy": 1 / 9}
+
+
+def test_the_contrasts_twin_starts_equal_and_follows_and_held_out_videos_leave_no_trace(
+    memory: ModuleType,
+) -> None:
+    task, now = my_contrast(memory), TrainProgress(0, 0, 0.0)
+    online = [*task.backbone.state_dict().values(), *task.head.state_dict().values()]
+    twin = task.key_encoder.state_dict().values()
+    assert all(torch.equal(one, other) for one, other in zip(online, twin, strict=True))
+    views = {name: torch.rand(4, 3, 4, 8, 8) for name in ("query", "key")}
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    task.eval()(views, {})
+    task.after_step(now)
+    assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
+    task.train()(views, {}).loss.backward()
+    with torch.no_grad():
+        task.head.weight.sub_(task.head.weight.grad)
+    task.after_step(now)
+    task.before_step(now)
+    changed = {name for name, value in task.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"head.weight", "key_encoder.encoder.1.weight", "queue.features", "queue.pointer"}
+
+
+# ----------------------------------------------------------------------------------------- my_backbone
+
+
+@pytest.mark.parametrize("model", ["resnet10t", "resnet18", "resnet34"])
+def test_the_backbone_gives_a_map_per_frame_whatever_the_clip(model: str) -> None:
+    cls = load("examples/my_backbone.py").MyBackbone
+    backbone = cls(cls.Options(model=model), CLIP).eval()
+    for shape in ((2, 3, 4, 32, 32), (1, 3, 1, 33, 64)):
+        video = torch.rand(shape)
+        with torch.no_grad():
+            maps, pooled = backbone.forward_features(video), backbone(video)
+        height, width = -(-shape[3] // 32), -(-shape[4] // 32)
+        assert maps.shape == (shape[0], backbone.embed_dim, shape[2], height, width)
+        torch.testing.assert_close(pooled, maps.mean(dim=(2, 3, 4)))
+    assert list(backbone.stages()) == ["layer1", "layer2", "layer3", "layer4"]
+
+
+def test_the_backbone_sees_stills_and_not_their_order() -> None:
+    cls = load("examples/my_backbone.py").MyBackbone
+    torch.manual_seed(0)
+    backbone = cls(cls.Options(model="resnet10t"), CLIP).eval()
+    video = torch.rand(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(video), backbone(video.flip(2)))
+        each = torch.stack([backbone(video[:, :, t : t + 1]) for t in range(4)])
+        torch.testing.assert_close(backbone(video), each.mean(dim=0))
+        assert (each[0] - each[1]).abs().max() > 1e-3
+
+
+def test_the_backbone_refuses_images() -> None:
+    cls = load("examples/my_backbone.py").MyBackbone
+    with pytest.raises(vssl_core.ContractError, match=r"clips \(B, 3, T, H, W\); got \(2, 3, 32, 32\)"):
+        cls(cls.Options(), CLIP).forward_features(torch.rand(2, 3, 32, 32))
 
 
 # ------------------------------------------------------------------------------------------ my_dataset
@@ -177,3 +273,44 @@ def test_the_evaluator_never_answers_with_a_class_that_it_has_not_seen(memory: M
 def test_the_evaluator_refuses_unlabelled_videos(memory: ModuleType, context) -> None:
     with pytest.raises(DatasetError, match="label"):
         my_evaluator().evaluate(memory.TinyBackbone(), memory.MemoryData(test=[0, None]), context)
+
+
+# ----------------------------------------------------------------------------------------- my_executor
+
+
+def test_the_executor_runs_every_cell_and_says_which_failed(tmp_path: Path) -> None:
+    cls = load("examples/my_executor.py").MyExecutor
+    code = "import os, sys; print(os.environ['FROM_VSSL']); sys.exit(int(sys.argv[1]))"
+    cells = [
+        CellHandle(
+            f"cell-{wanted}", tmp_path, (sys.executable, "-c", code, str(wanted)), {"FROM_VSSL": "yes"}
+        )
+        for wanted in (0, 3)
+    ]
+    executor = cls(cls.Options(log_folder=str(tmp_path / "logs")))
+    failures = executor.run(cells, quiet_progress())
+    assert list(failures) == ["cell-3"]
+    assert "exit code 3" in failures["cell-3"]
+    assert (tmp_path / "logs" / "cell-0.log").read_text() == "yes\n"
+
+
+def test_the_executor_lets_the_users_variables_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROM_VSSL", "mine")
+    cls = load("examples/my_executor.py").MyExecutor
+    command = (sys.executable, "-c", "import os; print(os.environ['FROM_VSSL'])")
+    cell = CellHandle("cell", tmp_path, command, {"FROM_VSSL": "yes"})
+    assert cls(cls.Options(log_folder=str(tmp_path))).run([cell], quiet_progress()) == {}
+    assert (tmp_path / "cell.log").read_text() == "mine\n"
+
+
+# --------------------------------------------------------------------------------------------- my_hook
+
+
+def test_the_hook_notes_steps_now_and_then(tmp_path: Path) -> None:
+    ref = PluginRef("hook", "my_hook", "my_hook", "vssl-plugin-noted", "1.0", "installed")
+    hooks = Hooks({ref: load("examples/my_hook.py")})
+    run = RunInfo("cell", tmp_path, "vcop", "shufflenet", 2, 1.0, "epochs")
+    for step in range(1, 201):
+        hooks.step_end(run, step, {"loss": 1.0 / step})
+    lines = [json.loads(line) for line in (tmp_path / "my_hook.jsonl").read_text().splitlines()]
+    assert lines == [{"task": "vcop", "seed": 2, "step": s, "loss": 1.0 / s} for s in (100, 200)]
