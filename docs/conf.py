@@ -17,7 +17,7 @@ version = release = metadata.version("vssl")
 copyright = "vssl contributors, Apache-2.0"  # noqa: A001  Sphinx's name
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-smartquotes = False
+smartquotes_action = "D"  # dashes; quotes belong to values of options
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
 
@@ -44,7 +44,8 @@ html_last_updated_fmt = None
 
 def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     of_its_type = inspect.cleandoc(type(obj).__doc__ or "").splitlines()
-    lines[:] = [] if what == "data" and lines[: len(of_its_type)] == of_its_type else to_rst(lines)
+    inherited = what == "data" and of_its_type and lines[: len(of_its_type)] == of_its_type
+    lines[:] = [] if inherited else to_rst(lines)
 
 
 def _signature(

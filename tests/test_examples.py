@@ -167,7 +167,8 @@ def test_the_contrasts_twin_starts_equal_and_follows_and_held_out_videos_leave_n
     task.after_step(now)
     task.before_step(now)
     changed = {name for name, value in task.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {"head.weight", "key_encoder.encoder.1.weight", "queue.features", "queue.pointer"}
+    weights = {name for name in changed if "running" not in name and "batches" not in name}  # of BatchNorm
+    assert weights == {"head.weight", "key_encoder.encoder.1.weight", "queue.features", "queue.pointer"}
 
 
 # ----------------------------------------------------------------------------------------- my_backbone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from inspect import signature
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from pages import DOCS, EVERY, ROOT, commands, fences
 
 import vssl_core
@@ -145,6 +147,11 @@ def declared(page: Path) -> set[str]:
 def test_metadata_and_protocols_on_pages_are_valid() -> None:
     publish = DOCS / "publish-a-plugin.md"
     assert "arrow" in declared(publish)
+    (project,) = [tomllib.loads(fence.text)["project"] for fence in fences(publish, "toml")]
+    (needed,) = map(Requirement, project["dependencies"])
+    assert needed.name == "vssl"
+    assert metadata.version("vssl") in needed.specifier
+    assert f"api_version = {vssl_core.API_VERSION}\n" in publish.read_text(encoding="utf-8")
     documents = list(yaml_blocks(DOCS / "protocol.md"))
     assert documents
     for document in documents:
