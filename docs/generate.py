@@ -230,7 +230,7 @@ def _augmentation_page() -> str:
     parts = [
         "# Augmentation ops",
         "From `vssl_core.augmentation`. They are plain values; in what order they stand is said in "
-        "[](../add-a-task.md).",
+        "[Add a task](../add-a-task.md).",
     ]
     for op in get_args(ops.Op):
         values = ", ".join(f"{field.name}={field.default!r}" for field in fields(op))
