@@ -1,11 +1,13 @@
-"""The project's docstrings as markup: plain text with `code`, lists and indented equations."""
+"""The project's docstrings as markup (plain text with `code`, lists and indented equations), and tables."""
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-__all__ = ["to_markdown", "to_rst"]
+__all__ = ["first_paragraph", "table", "to_markdown", "to_rst"]
 
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _MARKS = re.compile(r"[*|\\]|(?<=\w)_(?!\w)")
@@ -31,6 +33,15 @@ def to_rst(lines: Iterable[str]) -> list[str]:
         else:
             out += _escaped("\n".join(block)).split("\n")
     return out
+
+
+def first_paragraph(thing: Any) -> str:
+    return " ".join(inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0].split())
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    cells = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 def _escaped(text: str) -> str:

@@ -8,21 +8,19 @@ fails when they are not what the code gives.
 
 from __future__ import annotations
 
-import ast
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_args
 
 import click
-from docstrings import to_markdown
+from api_pages import api_pages
+from docstrings import first_paragraph, table, to_markdown
 from pydantic import BaseModel, create_model
 
-import vssl_core
 from vssl_core import testing
 from vssl_core.augmentation import ops
 from vssl_core.cli import describe, vssl
@@ -36,8 +34,6 @@ __all__ = ["pages", "write"]
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py from the code; do not edit. -->\n\n"
-FOR_AUTHORS = ("augmentation", "momentum", "distributed", "progress", "hooks", "testing")
-FOR_READERS = ("protocol", "rows", "report", "run_cell")
 
 PLURALS: Mapping[Kind, str] = {
     "task": "Pretext tasks",
@@ -58,9 +54,7 @@ def pages() -> dict[str, str]:
     made["reference/protocol-fields.md"] = _protocol_page()
     made["reference/augmentation.md"] = _augmentation_page()
     made["reference/checks.md"] = _checks_page()
-    modules = _api_modules()
-    made |= {f"api/{module.__name__}.md": _api_page(module) for module in modules}
-    made["api/index.md"] = _api_index(modules)
+    made |= api_pages()
     return {path: NOTE + text.rstrip() + "\n" for path, text in made.items()}
 
 
@@ -188,10 +182,10 @@ def _protocol_page() -> str:
             "# Protocol fields and presets",
             "A protocol file has these fields; every one may be left out but `name`. "
             "One field is changed with `-o protocol.FIELD=VALUE`.",
-            _table(("field", "takes", "default", ""), (_option(f, row) for f, row in described.items())),
+            table(("field", "takes", "default", ""), (_option(f, row) for f, row in described.items())),
             "## Presets",
             "Where a preset differs from the defaults. A changed hash means another protocol.",
-            _table(("field", *presets), [hashes, *rows]),
+            table(("field", *presets), [hashes, *rows]),
             *(f"- `{name}`: {preset.description}" for name, preset in presets.items()),
         ]
     )
@@ -208,6 +202,10 @@ def _protocol_fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str,
             yield from _protocol_fields(field.annotation, f"{prefix}{name}.")
         elif name in described:
             yield prefix + name, described[name]
+
+
+def _option(name: str, row: OptionRow) -> tuple[str, ...]:
+    return f"`{name}`", row.type, f"`{row.default}`", row.description
 
 
 def _is_part(annotation: Any) -> bool:
@@ -260,85 +258,9 @@ def _checks_page() -> str:
     ]
     for kind in KINDS:
         checks = testing._module(kind).CHECKS
-        rows = [(f"`{check.__name__}`", _first_paragraph(check)) for check in checks]
-        parts += [f"## {PLURALS[kind]}", _table(("check", "holds when"), rows)]
+        rows = [(f"`{check.__name__}`", first_paragraph(check)) for check in checks]
+        parts += [f"## {PLURALS[kind]}", table(("check", "holds when"), rows)]
     return "\n\n".join(parts)
-
-
-def _first_paragraph(thing: Any) -> str:
-    return " ".join(inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0].split())
-
-
-# ------------------------------------------------------------------------------------------------- API
-
-
-def _api_modules() -> list[ModuleType]:
-    """Where the names of `vssl_core` come from, and what else authors and readers of results need."""
-    names = {vssl_core._MODULE_OF[name] for name in vssl_core.__all__ if name in vssl_core._MODULE_OF}
-    names |= {f"vssl_core.{name}" for name in (*FOR_AUTHORS, *FOR_READERS)}
-    return [import_module(name) for name in sorted(names)]
-
-
-def _api_page(module: ModuleType) -> str:
-    lines = [f"# `{module.__name__}`", "", "```{eval-rst}", f".. automodule:: {module.__name__}", ""]
-    lines += [f".. currentmodule:: {module.__name__}"]
-    for name in _in_source_order(module):
-        lines += ["", *_directive(name, getattr(module, name))]
-    return "\n".join([*lines, "```"])
-
-
-def _in_source_order(module: ModuleType) -> list[str]:
-    places: dict[str, int] = {}
-    for node in ast.parse(inspect.getsource(module)).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            places[node.name] = node.lineno
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            places |= {target.id: node.lineno for target in targets if isinstance(target, ast.Name)}
-    return sorted(module.__all__, key=lambda name: places.get(name, 0))
-
-
-def _directive(name: str, thing: Any) -> list[str]:
-    if inspect.isclass(thing) and issubclass(thing, BaseException):
-        return [f".. autoexception:: {name}"]
-    if inspect.isclass(thing):
-        flags = ("undoc-members:", "special-members: __init__", "exclude-members: Options")
-        whole = [f"   :{flag}" for flag in flags] if _is_contract(thing) else []
-        return [f".. autoclass:: {name}", "   :members:", *whole]
-    return [f".. autofunction:: {name}" if inspect.isroutine(thing) else f".. autodata:: {name}"]
-
-
-def _is_contract(cls: type) -> bool:
-    """Whether authors derive from it, so that its attributes without a text matter, too."""
-    return bool(getattr(cls, "__abstractmethods__", None))
-
-
-def _api_index(modules: Sequence[ModuleType]) -> str:
-    rows = [(f"[`{m.__name__}`]({m.__name__}.md)", _first_paragraph(m)) for m in modules]
-    return "\n".join(
-        [
-            "# API reference",
-            "",
-            "Everything in `vssl_core.__all__` is imported from `vssl_core` itself; the rest from its "
-            "module. Names that begin with an underscore, and modules that are not listed here, may change "
-            "at any time.",
-            "",
-            *[_table(("module", ""), rows), ""],
-            *["```{toctree}", ":hidden:", "", *(module.__name__ for module in modules), "```"],
-        ]
-    )
-
-
-# ---------------------------------------------------------------------------------------------- tables
-
-
-def _option(name: str, row: OptionRow) -> tuple[str, ...]:
-    return f"`{name}`", row.type, f"`{row.default}`", row.description
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 if __name__ == "__main__":
