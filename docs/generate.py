@@ -18,12 +18,13 @@ from typing import Any, get_args
 
 import click
 from api_pages import api_pages
+from click.testing import CliRunner
 from docstrings import first_paragraph, table, to_markdown
 from pydantic import BaseModel, create_model
 
-from vssl_core import testing
+from vssl_core import errors, testing
 from vssl_core.augmentation import ops
-from vssl_core.cli import describe, vssl
+from vssl_core.cli import vssl
 from vssl_core.cli.lazy import LazyCommand
 from vssl_core.files import canonical_json
 from vssl_core.options import OptionRow, Options, describe_options
@@ -54,6 +55,7 @@ def pages() -> dict[str, str]:
     made["reference/protocol-fields.md"] = _protocol_page()
     made["reference/augmentation.md"] = _augmentation_page()
     made["reference/checks.md"] = _checks_page()
+    made["reference/errors.md"] = _errors_page()
     made |= api_pages()
     return {path: NOTE + text.rstrip() + "\n" for path, text in made.items()}
 
@@ -108,7 +110,8 @@ def _owner(kind: Kind) -> str:
 
 def _component(ref: PluginRef) -> str:
     """What `vssl plugins show --format md` prints, one heading higher, addresses as links."""
-    heading, _, rest = describe.markdown(describe.describe(ref)).partition("\n")
+    shown = _printed("plugins", "show", ref.kind, ref.name, "--format", "md")
+    heading, _, rest = shown.partition("\n")
     lines = [_linked(line) for line in rest.splitlines()]
     return "\n".join([f"({ref.kind}-{ref.name})=", heading.removeprefix("#"), *lines])
 
@@ -146,22 +149,26 @@ def _commands_page() -> str:
         "Results go to standard output, progress and messages to standard error. The exit code is 0 when "
         "all is done, 1 when something failed, 2 when the request cannot be meant.",
     ]
-    for words, command in _commands(vssl, ("vssl",)):
-        name = " ".join(words)
-        context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
-        parts += [f"## `{name}`", f"```text\n{command.get_help(context)}\n```"]
+    for words in _commands(vssl, ()):
+        parts += [f"## `{' '.join(('vssl', *words))}`", f"```text\n{_printed(*words, '--help')}\n```"]
     return "\n\n".join(parts)
 
 
-def _commands(
-    command: click.Command, words: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    yield words, command
+def _commands(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    yield words
     if isinstance(command, click.Group):
         for name, inner in sorted(command.commands.items()):
             if not inner.hidden:
                 real = inner.real() if isinstance(inner, LazyCommand) else inner
                 yield from _commands(real, (*words, name))
+
+
+def _printed(*words: str) -> str:
+    """What the command prints to a terminal of 100 columns."""
+    done = CliRunner().invoke(
+        vssl, words, prog_name="vssl", terminal_width=100, max_content_width=100, catch_exceptions=False
+    )
+    return done.stdout.strip()
 
 
 # -------------------------------------------------------------------------------------------- protocol
@@ -261,6 +268,26 @@ def _checks_page() -> str:
         rows = [(f"`{check.__name__}`", first_paragraph(check)) for check in checks]
         parts += [f"## {PLURALS[kind]}", table(("check", "holds when"), rows)]
     return "\n\n".join(parts)
+
+
+# ---------------------------------------------------------------------------------------------- errors
+
+
+def _errors_page() -> str:
+    classes = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+    rows = [
+        (f"`{cls.__name__}`", first_paragraph(cls), f"`{cls.__base__.__name__}`", str(cls.exit_code))
+        for cls in sorted(classes, key=lambda cls: (len(cls.__mro__), cls.__name__))
+    ]
+    tree = (errors.__doc__ or "").partition("\n\n")[2]
+    return "\n\n".join(
+        [
+            "# Errors",
+            "Every failure that vssl raises on purpose. In Python catch `vssl_core.VsslError`, or a branch.",
+            to_markdown(tree),
+            table(("class", "means", "belongs to", "exit code"), rows),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 from pages import DOCS
 
+from vssl_core import errors
 from vssl_core.cli import main
 from vssl_core.registry import scan
 
@@ -67,3 +68,13 @@ def test_options_fields_and_ops_stand_there_with_ranges_and_defaults(made: dict[
     assert "## `RandomCrop(scale=1.1428571428571428)`" in made["reference/augmentation.md"]
     assert "`check_options_are_described`" in made["reference/checks.md"]
     assert "--checkpoint-seconds" in made["reference/commands.md"]
+
+
+def test_every_error_stands_there_with_its_meaning_and_its_exit_code(made: dict[str, str]) -> None:
+    lines = made["reference/errors.md"].splitlines()
+    rows = [line.split("|")[1:-1] for line in lines if line.startswith("| `")]
+    found = {name.strip(" `"): (meaning.strip(), int(code)) for name, meaning, _, code in rows}
+    assert found.keys() == {name for name in errors.__all__ if name.endswith("Error")}
+    for name, (meaning, code) in found.items():
+        assert meaning
+        assert code == getattr(errors, name).exit_code

@@ -11,7 +11,6 @@ import pytest
 from pages import DOCS, EVERY, ROOT, fences, inline_code
 
 import vssl_core
-from vssl_core import errors
 from vssl_core.augmentation import ops
 from vssl_core.hooks import EVENTS
 from vssl_core.options import parse_options
@@ -128,19 +127,6 @@ def test_the_page_on_hooks_lists_every_event_with_its_arguments() -> None:
         function = getattr(_Events, name).__code__
         declared.append(f"{name}({', '.join(function.co_varnames[1 : function.co_argcount])})")
     assert listed == declared
-
-
-def test_the_table_of_errors_has_all_of_them_with_their_exit_codes() -> None:
-    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
-    table = text[text.index("| class |") : text.index("All are `VsslError`")]
-    rows = {
-        name: int(line.split("|")[3])
-        for line in table.splitlines()[2:]
-        if line.strip()
-        for name in re.findall(r"`(\w+)`", line.split("|")[1])
-    }
-    declared = {name for name in errors.__all__ if name.endswith("Error")} - {"VsslError"}
-    assert rows == {name: getattr(errors, name).exit_code for name in declared}
 
 
 @pytest.mark.parametrize("page", EVERY, ids=lambda page: page.stem)
