@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from vssl_core.registry import load, register, resolve, scan
     from vssl_core.sampling import EvenClips, UniformClip
     from vssl_core.seeding import generator, key_digest, key_seed
-    from vssl_core.types import ClipSpec, Sampled, Split, VideoInfo, VideoRecord
+    from vssl_core.types import ClipSpec, Inventory, InventoryList, Sampled, Split, VideoInfo, VideoRecord
 
 __all__ = [
     "API_VERSION",
@@ -87,6 +87,8 @@ __all__ = [
     "EvenClips",
     "Executor",
     "HookError",
+    "Inventory",
+    "InventoryList",
     "Metric",
     "OptionError",
     "OptionRow",
@@ -146,7 +148,7 @@ _MODULES = {
     "registry": "load register resolve scan",
     "sampling": "EvenClips UniformClip",
     "seeding": "generator key_digest key_seed",
-    "types": "ClipSpec Sampled Split VideoInfo VideoRecord",
+    "types": "ClipSpec Inventory Sampled Split VideoInfo InventoryList VideoRecord",
 }
 _MODULE_OF = {name: f"vssl_core.{module}" for module, names in _MODULES.items() for name in names.split()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,6 +28,7 @@ class Index:
     name: str
     classes: tuple[str, ...]
     parts: Mapping[Split, tuple[VideoRecord, ...]]
+    mirrored: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -94,7 +95,7 @@ def build_index(name: str, dataset: VideoDataset, data: Data) -> Index:
     if not parts["validation"]:
         parts["train"], parts["validation"] = _carve(parts["train"], data.validation_fraction)
     _check_disjoint(name, parts)
-    index = Index(name, classes, parts)
+    index = Index(name, classes, parts, dataset.mirrored)
     pinned = data.pins.get(name)
     if pinned is not None and pinned != index.digest:
         raise ProtocolError(
@@ -190,7 +191,7 @@ def target_subset(index: Index, protocol: Protocol) -> Index:
     """The target as the protocol's evaluations use it: at most so many videos of each part."""
     count, seed = protocol.evaluation.num_videos, protocol.data.subset_seed
     parts = {split: _first(records, count, seed) for split, records in index.parts.items()}
-    return Index(index.name, index.classes, parts)
+    return replace(index, parts=parts)
 
 
 def _first(records: Sequence[VideoRecord], count: int | None, seed: int) -> tuple[VideoRecord, ...]:

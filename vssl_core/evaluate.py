@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -255,4 +255,4 @@ def readable(index: Index, missing: Mapping[str, str]) -> Index:
         split: tuple(record for record in records if record.video_id not in missing)
         for split, records in index.parts.items()
     }
-    return Index(index.name, index.classes, parts)
+    return replace(index, parts=parts)

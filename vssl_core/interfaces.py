@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from vssl_core.augmentation.ops import Augmentation
 from vssl_core.options import Options
-from vssl_core.types import ClipSpec, Sampled, Split, VideoRecord
+from vssl_core.types import ClipSpec, Inventory, InventoryList, Sampled, Split, VideoRecord
 
 if TYPE_CHECKING:
     from vssl_core.progress import Progress
@@ -221,10 +221,12 @@ class DatasetContext:
     Args:
         cache_dir: Folder of the user's cache that outlives the run; made on demand.
         progress: Progress bars for long work.
+        refresh: `prepare` looks at the files again, also where it finds what it wrote before.
     """
 
     cache_dir: Path
     progress: Progress
+    refresh: bool = False
 
 
 class VideoDataset(ABC):
@@ -253,6 +255,25 @@ class VideoDataset(ABC):
     @abstractmethod
     def records(self, split: Split) -> Sequence[VideoRecord]:
         """The split's videos in canonical order; empty where the dataset has no such split."""
+
+    # The rest has working defaults.
+
+    @property
+    def mirrored(self) -> Mapping[str, str]:
+        """Classes that a horizontal flip turns into another class → that class."""
+        return {}
+
+    def inventory(self) -> Inventory:
+        """What is here of what should be. Missing videos are told, and are no error."""
+        lists = [(split, tuple(r.video_id for r in self.records(split))) for split in get_args(Split)]
+        parts = tuple(InventoryList(split, split, found) for split, found in lists if found)
+        return Inventory(parts, classes=len(self.classes))
+
+    def verify(self) -> Sequence[str]:
+        """What is no longer as `prepare` found it, a sentence each; makes and changes nothing."""
+        records = [record for split in get_args(Split) for record in self.records(split)]
+        gone = [record for record in records if not Path(record.path).is_file()]
+        return [f"{record.video_id}: there is no file {record.path!r}." for record in gone]
 
 
 # ------------------------------------------------------------------------------------------ evaluator

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
@@ -29,8 +29,11 @@ _PYTHON_WORDS = {"None": "null", "True": "true", "False": "false"}
 class Options(BaseModel):
     """Base of every component's options: frozen, unknown keys refused, default and text per field.
 
-    Numbers are finite: options are stored as JSON, which has no word for infinity.
+    Numbers are finite: options are stored as JSON, which has no word for infinity. `places` names those
+    that say where something is and not what it is: tables leave them out.
     """
+
+    places: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 

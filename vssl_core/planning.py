@@ -18,7 +18,7 @@ from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.run_cell import open_dataset
 
-__all__ = ["Plan", "Request", "component", "current_key", "make_plan"]
+__all__ = ["Plan", "Request", "component", "current_key", "dataset_component", "make_plan"]
 
 Named = str | type
 """A component as the user names it: a word, a path, or a class."""
@@ -87,6 +87,7 @@ class _Planner:
         ]
         pretrain = self.component("dataset", request.pretrain, "pretrain")
         targets = [self.component("dataset", named, "target") for named in request.targets]
+        self._check_flips(targets)
         evaluations = [self._evaluation(e, target) for target in targets for e in evaluators]
         digest = self.index(pretrain).unlabelled_digest
         cells: list[tuple[CellSpec, Sequence[EvaluationSpec]]] = []
@@ -148,6 +149,18 @@ class _Planner:
             cells.append((ceiling, [e for e in evaluations if e.target == target]))
         return cells
 
+    def _check_flips(self, targets: Sequence[Component]) -> None:
+        """Evaluators would learn wrong labels from flipped videos of classes that a flip swaps."""
+        if self._protocol.evaluation.augmentation != "crop_flip":
+            return
+        for target in targets:
+            for one, other in self.index(target).mirrored.items():
+                raise UsageError(
+                    f"target {target.name!r} has classes that a horizontal flip swaps, such as {one!r} and "
+                    f"{other!r}, and protocol.evaluation.augmentation is crop_flip: labels would be wrong. "
+                    "Set it to crop or center."
+                )
+
     def _check_fit(self, task: Component, backbone: Component) -> None:
         """A task that needs what the backbone does not provide is refused before anything runs."""
         needs = _load("task", task, self.classes).requires
@@ -172,6 +185,13 @@ def make_plan(request: Request, protocol: Protocol, *, progress: Progress) -> Pl
     return _Planner(request, protocol, progress).plan()
 
 
+def dataset_component(named: Named, values: Mapping[str, Any]) -> Component:
+    """A dataset, or a folder of videos, by itself, with its options resolved."""
+    named, values = _as_folder("dataset", named, dict(values))
+    made, _ = component("dataset", named, values, owner="dataset")
+    return made
+
+
 def component(
     kind: registry.Kind, named: Named, values: Mapping[str, Any], *, owner: str
 ) -> tuple[Component, type]:
@@ -179,10 +199,11 @@ def component(
     ref = registry.resolve(kind, named)
     cls: Any = registry.load(ref)
     options = build_options(cls.Options, values, owner=owner, levels=getattr(cls, "levels", None))
+    shown = options.model_dump(mode="json", exclude=set(cls.Options.places))
     made = Component(
         spec=ref.spec or f"{IN_CODE}{ref.target}",
         name=ref.name,
-        label=_label(ref.name, options.model_dump(mode="json"), cls.Options().model_dump(mode="json")),
+        label=_label(ref.name, shown, cls.Options().model_dump(mode="json")),
         origin=ref.origin,
         dist=f"{ref.dist} {ref.version}".strip(),
         digest=registry.plugin_digest(ref),

@@ -46,7 +46,7 @@ from vssl_core.types import ClipSpec
 from vssl_core.video import FrameCache, FrameReader
 from vssl_core.views import ViewPipeline
 
-__all__ = ["Settings", "open_dataset", "run_cell"]
+__all__ = ["Settings", "make_dataset", "open_dataset", "run_cell"]
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,18 @@ def run_cell(runs: Path, cell_id: str, *, settings: Settings, progress: Progress
 
 def open_dataset(component: Component, *, progress: Progress, classes: Mapping[str, type]) -> VideoDataset:
     """A dataset of this component, prepared."""
+    dataset = make_dataset(component, progress=progress, classes=classes)
+    dataset.prepare()
+    return dataset
+
+
+def make_dataset(
+    component: Component, *, progress: Progress, classes: Mapping[str, type], refresh: bool = False
+) -> VideoDataset:
+    """A dataset of this component, not prepared yet; `refresh` as in `DatasetContext`."""
     cls = _class("dataset", component, classes)
     options = _options(cls, component, "dataset")
-    dataset: VideoDataset = cls(options, DatasetContext(user_cache() / "datasets", progress))
-    dataset.prepare()
+    dataset: VideoDataset = cls(options, DatasetContext(user_cache() / "datasets", progress, refresh))
     return dataset
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["ClipSpec", "Sampled", "Split", "VideoInfo", "VideoRecord"]
+__all__ = ["ClipSpec", "Inventory", "InventoryList", "Sampled", "Split", "VideoInfo", "VideoRecord"]
 
 Split = Literal["train", "validation", "test"]
 
@@ -37,6 +37,52 @@ class VideoRecord:
     label: int | None = None
     group: str | None = None
     span_seconds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryList:
+    """One list of a dataset, as its authors published it, and how much of it is on this machine.
+
+    Args:
+        name: What the dataset calls it (`val`).
+        part: The part that it is here; None where its videos are not used.
+        found: Ids of the videos that are here.
+        missing: Ids of those that are not.
+        published: How many videos it has by its authors, where that is known.
+        official: Whether it is the authors' list, by its digest; None where no digest is known.
+    """
+
+    name: str
+    part: Split | None
+    found: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    published: int | None = None
+    official: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a dataset has of what it should have. Paths are below the dataset's root.
+
+    Args:
+        lists: Its lists, in the order in which they are shown.
+        classes: How many classes it has.
+        empty_classes: Those of which no video is here.
+        unexpected: Videos that no list names.
+        duplicated: Id → the videos that could be it; the first one is used.
+        unreadable: Videos and folders that cannot be looked at, and empty files.
+        notes: Remarks, a sentence each.
+        index: The file that holds all this, or empty.
+    """
+
+    lists: tuple[InventoryList, ...]
+    classes: int = 0
+    empty_classes: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    duplicated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    index: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ circles; the appearance classes have no handedness.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.types import Split, VideoRecord
@@ -28,6 +28,12 @@ from vssl_plugins.datasets.shapes_render.store import ensure_rendered, video_pat
 __all__ = ["ShapesAppearance", "ShapesMotion"]
 
 LICENCE = "Apache-2.0: rendered by vssl itself"
+MIRRORED = {
+    "slide_left": "slide_right",
+    "slide_right": "slide_left",
+    "circle_clockwise": "circle_counterclockwise",
+    "circle_counterclockwise": "circle_clockwise",
+}
 
 
 class ShapesAppearance(VideoDataset):
@@ -72,6 +78,11 @@ class ShapesMotion(VideoDataset):
     def classes(self) -> Sequence[str]:
         """`KIND_DIRECTION`, or `grow` and `shrink`."""
         return MOTIONS
+
+    @property
+    def mirrored(self) -> Mapping[str, str]:
+        """The two slides across, and the two circles."""
+        return MIRRORED
 
     def records(self, split: Split) -> Sequence[VideoRecord]:
         """The split's videos by number."""
