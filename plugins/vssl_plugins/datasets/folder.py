@@ -11,20 +11,21 @@ A video's id is its path below root with forward slashes, so it does not depend 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from vssl_core.errors import DatasetError, OptionError
 from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
 from vssl_core.seeding import key_digest
 from vssl_core.types import Split, VideoRecord
-from vssl_plugins.datasets.video_files import VIDEO_EXTENSIONS, find_videos
+from vssl_plugins.datasets.grouping import GroupPattern, group_of
+from vssl_plugins.datasets.video_files import find_videos
+from vssl_plugins.datasets.walk import VIDEO_EXTENSIONS
 
 __all__ = ["Folder"]
 
@@ -51,18 +52,9 @@ class FolderOptions(Options):
     """Share of each class for testing, where parts are drawn. Unlabelled videos are all for training."""
     validation_fraction: float = Field(0.15, ge=0, lt=1)
     """Share of each class for validation, where parts are drawn."""
-    group_pattern: str | None = None
+    group_pattern: GroupPattern = None
     """Regular expression, searched in the id: videos of equal match (of its first group, if it has one)
     come from one source and stay together. null: every video is a source of its own."""
-
-    @field_validator("group_pattern")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        return pattern
 
     @model_validator(mode="after")
     def _leaves_training_videos(self) -> FolderOptions:
@@ -173,7 +165,7 @@ class Folder(VideoDataset):
                 video.video_id,
                 str(video.path),
                 label=label_of.get(video.folders[0]) if video.folders else None,
-                group=self._group(video.video_id),
+                group=group_of(video.video_id, self._options.group_pattern),
             )
             for video in self._videos
         ]
@@ -183,17 +175,6 @@ class Folder(VideoDataset):
         for record in records:
             parts[splits.get(record.video_id) or drawn.get(_source(record), "train")].append(record)
         return parts
-
-    def _group(self, video_id: str) -> str | None:
-        if self._options.group_pattern is None:
-            return None
-        match = re.search(self._options.group_pattern, video_id)
-        if match is None or not (name := match[1] if match.re.groups else match[0]):
-            raise DatasetError(
-                f"group_pattern {self._options.group_pattern!r} must match every video; it does not match "
-                f"{video_id!r}."
-            )
-        return name
 
     def _draw(self, records: Sequence[VideoRecord]) -> dict[str, Split]:
         """Source → part. Within each class the sources that come first by a hash of their names are test.
