@@ -200,3 +200,18 @@ def test_two_benches_on_one_folder_wait_for_each_other(tmp_path: Path) -> None:
     (cell,) = all_cells(tmp_path / "runs")
     steps = [json.loads(line) for line in (cell.pretrain / "curve.jsonl").read_text().splitlines()]
     assert len([row for row in steps if "loss" in row]) == 2
+
+
+def test_flips_are_refused_where_they_swap_classes(tmp_path: Path) -> None:
+    with pytest.raises(vssl_core.UsageError, match=r"a horizontal flip swaps, such as 'slide_left' and"):
+        vssl_core.bench(
+            "vcop",
+            protocol="smoke",
+            targets=["shapes_motion"],
+            evaluators=["retrieval"],
+            options={
+                "protocol": {"evaluation.augmentation": "crop_flip"},
+                "target": {"train_videos": 16, "validation_videos": 8, "test_videos": 8, "size": 32},
+            },
+            runs=tmp_path,
+        )

@@ -140,3 +140,33 @@ def test_coverage_counts_what_is_missing() -> None:
     ledger = Ledger(4, {"v1": "broken"})
     assert ledger.coverage == 0.75
     assert ledger.document() == {"videos": 4, "unreadable": [{"video_id": "v1", "reason": "broken"}]}
+
+
+def test_a_dataset_counts_and_checks_itself_without_any_code_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "here.mp4").touch()
+    here, gone = (
+        VideoRecord("a", str(tmp_path / "here.mp4"), 0),
+        VideoRecord("b", str(tmp_path / "gone.mp4"), 1),
+    )
+    dataset = Listed({"train": [here], "test": [gone]})
+    found = dataset.inventory()
+    assert [(one.name, one.part, one.found, one.missing) for one in found.lists] == [
+        ("train", "train", ("a",), ()),
+        ("test", "test", ("b",), ()),
+    ]
+    assert found.classes == 2
+    assert dataset.verify() == [f"b: there is no file {str(tmp_path / 'gone.mp4')!r}."]
+    assert dataset.mirrored == {}
+
+
+def test_mirrored_classes_stay_with_the_index() -> None:
+    class Sided(Listed):
+        mirrored = {"a": "b", "b": "a"}  # noqa: RUF012
+
+    parts: dict[Split, Sequence[VideoRecord]] = {"train": _videos(8)}
+    index = build_index("x", Sided(parts), Data())
+    assert index.mirrored == {"a": "b", "b": "a"}
+    assert (
+        target_subset(index, load_protocol("laptop", {"evaluation.num_videos": 4})).mirrored == index.mirrored
+    )
+    assert index.digest == build_index("x", Listed(parts), Data()).digest

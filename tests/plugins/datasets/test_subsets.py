@@ -79,7 +79,10 @@ def test_seeds_differ_and_neither_the_order_of_the_list_nor_the_process_matters(
 def test_the_rule_does_not_drift() -> None:
     """Published lists of ids must stay what they are."""
     order = balanced_order({f"{c}{i}": c for c in ("x", "y", "z") for i in range(40)}, 0)
-    assert hashlib.sha256("\n".join(order).encode()).hexdigest() == "60a4b5ba03d3ffb5428926e3b1aa517d7907e4816c06eacc5fb962835854d2da"
+    assert (
+        hashlib.sha256("\n".join(order).encode()).hexdigest()
+        == "60a4b5ba03d3ffb5428926e3b1aa517d7907e4816c06eacc5fb962835854d2da"
+    )
 
 
 @settings(max_examples=100, deadline=None)

@@ -62,8 +62,10 @@ def read_journal(path: Path, root: str) -> Seen:
     except (OSError, ValueError):
         return seen
     for line in lines:
-        with suppress(ValueError, KeyError, TypeError, RecursionError):
+        with suppress(ValueError, KeyError, TypeError, IndexError, RecursionError):
             row = json.loads(line)
+            if not isinstance(row, dict):
+                continue
             if "journal" in row and row["journal"] != {"schema": JOURNAL_SCHEMA, "root": root}:
                 return Seen()
             if "listing" in row:
