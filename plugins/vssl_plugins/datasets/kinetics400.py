@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Literal
 from vssl_core.errors import DatasetError, did_you_mean
 from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.types import Inventory, Split, VideoRecord
-from vssl_plugins.datasets.official.annotation_files import AnnotationFile
+from vssl_plugins.datasets.official.annotation_files import AnnotationFile, absolute
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
 from vssl_plugins.datasets.official.prepared import PreparedVideos
 from vssl_plugins.datasets.official.source import Source, annotation_folders, given_root, names_in
@@ -35,6 +35,7 @@ __all__ = ["Kinetics400"]
 
 NAME = "kinetics400"
 ID_LENGTH = 11
+YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 PUBLISHED = {"train": 246_534, "val": 19_906, "test": None}
 PINS = {"val": "c98441241eca8b40fd4cd5c2d596d97675a31deb37e90eb92d69acda23edf15a"}
 """`list_digest`, of the list that could be had."""
@@ -125,6 +126,12 @@ def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
+@lru_cache(maxsize=4096)
+def _label_of(name: str) -> int | None:
+    """Of a class or a folder, by any spelling."""
+    return _labels().get(_letters(name))
+
+
 # --------------------------------------------------------------------------------------------------- files
 
 
@@ -136,7 +143,7 @@ def _rank(entry: Entry, path: str) -> tuple[bool, bool, str]:
     """Replacements first, then files in the folder of their class."""
     folders = path.split("/")[:-1]
     replaces = any(REPLACEMENT.fullmatch(folder) for folder in folders)
-    right = bool(folders) and _labels().get(_letters(folders[-1])) == entry.label
+    right = bool(folders) and _label_of(folders[-1]) == entry.label
     return not replaces, not right, path
 
 
@@ -150,8 +157,8 @@ def _video_folders(root: Path) -> Sequence[str]:
 
 def _annotation_files(root: Path, options: Kinetics400Options) -> Mapping[str, Path]:
     """List → its table; none where the folders have to tell."""
-    if options.annotations and Path(options.annotations).expanduser().is_file():
-        return {"all": Path(options.annotations).expanduser().absolute()}
+    if options.annotations and (table := absolute(options.annotations)).is_file():
+        return {"all": table}
     found: dict[str, Path] = {}
     for folder in annotation_folders(root, options.annotations, ["annotations"]):
         for name in names_in(folder):
@@ -206,13 +213,13 @@ def _read(files: Mapping[str, Path], score_on: str) -> Annotations:
 
 def _entry(row: Mapping[str, str], list_name: str, file: AnnotationFile, line: int) -> Entry:
     video_id, name = row["youtube_id"], row.get("label", "")
-    if not re.fullmatch(r"[A-Za-z0-9_-]{11}", video_id):
+    if not YOUTUBE_ID.fullmatch(video_id):
         raise file.error(
             line, f"has the youtube_id {video_id!r}; expected eleven letters, digits, '-' or '_'"
         )
     if list_name not in WORDS:
         raise file.error(line, f"has the split {list_name!r}; expected train, val or test")
-    label = _labels().get(_letters(name)) if name else None
+    label = _label_of(name) if name else None
     if name and label is None:
         known = did_you_mean(name, _class_names())
         raise file.error(line, f"has the label {name!r}, which is no class of Kinetics-400.{known}")
@@ -222,7 +229,7 @@ def _entry(row: Mapping[str, str], list_name: str, file: AnnotationFile, line: i
 def _complete(annotations: Annotations, videos: Sequence[FoundVideo], score_on: str) -> None:
     """Lists without a table: what lies in the folders of their name, by the folder of a class."""
     told, by_folder = {one.name for one in annotations.lists}, set[str]()
-    for video in videos:
+    for video in videos if told < PUBLISHED.keys() else ():
         name, label = _folders_say(video.path)
         if name is not None and label is not None and name not in told:
             video_id = _key(video.path)
@@ -247,5 +254,5 @@ def _folders_say(path: str) -> tuple[str | None, int | None]:
     folders = path.split("/")[:-1]
     for above, below in pairwise(folders):
         if match := FOLDER.fullmatch(above):
-            return WORDS[match[1].lower()], _labels().get(_letters(below))
+            return WORDS[match[1].lower()], _label_of(below)
     return None, None

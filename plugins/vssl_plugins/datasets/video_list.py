@@ -21,7 +21,7 @@ from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
 from vssl_core.types import Inventory, Split, VideoRecord
 from vssl_plugins.datasets.grouping import GroupPattern, group_of
-from vssl_plugins.datasets.official.annotation_files import AnnotationFile, first_of
+from vssl_plugins.datasets.official.annotation_files import AnnotationFile, absolute, first_of
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
 from vssl_plugins.datasets.official.prepared import PreparedVideos
 from vssl_plugins.datasets.official.source import Source, given_root
@@ -103,7 +103,7 @@ class VideoList(VideoDataset):
 def _list_files(options: VideoListOptions) -> Mapping[str, Path]:
     """Part → its list; `classes` → theirs."""
     found: dict[str, Path] = {}
-    given = Path(options.annotations).expanduser().absolute()
+    given = absolute(options.annotations)
     if options.annotations and not given.is_dir():
         found["train"] = given
     elif options.annotations:
@@ -113,7 +113,7 @@ def _list_files(options: VideoListOptions) -> Mapping[str, Path]:
                 found[part] = path
     for part in (*FILE_NAMES, "classes"):
         if name := getattr(options, part):
-            found[part] = Path(name).expanduser().absolute()
+            found[part] = absolute(name)
     if not found.keys() & FILE_NAMES.keys():
         raise OptionError(
             f"dataset {NAME!r} needs its list files: --annotations FILE, or a folder with train.csv, val.csv "

@@ -278,6 +278,7 @@ def test_a_killed_process_leaves_nothing_in_the_way(root: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_one_copy(root: Path, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"

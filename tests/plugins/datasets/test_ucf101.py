@@ -164,6 +164,8 @@ def test_malformed_lists_are_named_with_file_and_line(
 def test_what_is_lacking_is_named_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="vssl data prepare ucf101 --root DIR"):
         UCF101(UCF101.Options(), DatasetContext(tmp_path, quiet_progress()))
+    with pytest.raises(OptionError, match="expected a path; got '~nobody-here/x'"):
+        UCF101(UCF101.Options(root="~nobody-here/x"), DatasetContext(tmp_path, quiet_progress()))
     with pytest.raises(UsageError, match="does not exist"):
         opened(UCF101, tmp_path / "nowhere")
     with pytest.raises(

@@ -11,13 +11,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vssl_core.errors import DatasetError
+from vssl_core.errors import DatasetError, OptionError
 
-__all__ = ["AnnotationFile", "first_of", "sha256_of"]
+__all__ = ["AnnotationFile", "absolute", "first_of", "sha256_of"]
 
 _JSON_SPACE = re.compile(r"[ \t\r\n]*")
 MOST_BYTES = 2**30
 """No annotation file of any data set is nearly this large."""
+
+
+def absolute(path: str) -> Path:
+    """A path that the user named, from the working folder or from home.
+
+    Raises:
+        OptionError: It starts with the home of somebody who is not known.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise OptionError(f"expected a path; got {path!r}: {error}") from error
 
 
 def sha256_of(path: Path) -> str:

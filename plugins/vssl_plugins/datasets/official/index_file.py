@@ -26,6 +26,7 @@ from vssl_plugins.datasets.walk import FoundVideo, Listing, Look, Seen
 
 __all__ = ["INDEX_SCHEMA", "Index", "read_index", "write_index"]
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 INDEX_SCHEMA = 1
 """Raised when the layout, or how annotations are read or files matched, changes; older ones are not used."""
 
@@ -80,7 +81,7 @@ def write_index(path: Path, index: Index) -> None:
     digest, count = hashlib.sha256(), 0
     with atomic_file(path) as file:
         for row in _rows(index):
-            line = (json.dumps(row, separators=(",", ":")) + "\n").encode()
+            line = (_ENCODER.encode(row) + "\n").encode()
             digest.update(line)
             file.write(line)
             count += 1
@@ -132,7 +133,7 @@ def read_index(path: Path) -> Index:
 
 def _parsed(path: Path, content: bytes) -> Index:
     body, _, last = content.rstrip(b"\n").rpartition(b"\n")
-    lines = body.split(b"\n")
+    lines = body.decode().split("\n")
     head = json.loads(lines[0])["index"]
     if head["schema"] != INDEX_SCHEMA:
         raise SchemaError(

@@ -59,11 +59,11 @@ def records(
     """The videos of each part that are here, by id."""
     part_of = {video_id: one.part for one in lists for video_id in one.found}
     parts: dict[Split, list[VideoRecord]] = {split: [] for split in get_args(Split)}
+    top = f"{source.root}".rstrip("/")
     for entry, video in index.entries.values():
         part = part_of.get(entry.video_id)
         if part is not None and video is not None:
-            path = str(source.root / video.path)
-            parts[part].append(VideoRecord(entry.video_id, path, entry.label, entry.group))
+            parts[part].append(VideoRecord(entry.video_id, f"{top}/{video.path}", entry.label, entry.group))
     for several in parts.values():
         several.sort(key=lambda record: record.video_id)
     return parts

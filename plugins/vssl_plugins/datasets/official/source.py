@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vssl_core.errors import DatasetError, OptionError
-from vssl_plugins.datasets.official.annotation_files import first_of
+from vssl_plugins.datasets.official.annotation_files import absolute, first_of
 from vssl_plugins.datasets.official.annotations import Annotations, Entry
 from vssl_plugins.datasets.official.subsets import SubsetOptions
 from vssl_plugins.datasets.video_files import stem
@@ -63,10 +63,7 @@ def given_root(name: str, root: str) -> Path:
             f"dataset {name!r} needs the folder of your copy: `vssl data prepare {name} --root DIR`, "
             "-o pretrain.root=DIR or -o target.root=DIR."
         )
-    try:
-        return Path(root).expanduser().absolute()
-    except RuntimeError as error:
-        raise OptionError(f"{name}.root: {error}; got {root!r}.") from error
+    return absolute(root)
 
 
 def first_folder(root: Path, names: Sequence[str]) -> tuple[str]:
@@ -77,7 +74,7 @@ def first_folder(root: Path, names: Sequence[str]) -> tuple[str]:
 def annotation_folders(root: Path, given: str, names: Sequence[str]) -> tuple[Path, ...]:
     """Where to look for annotations: the folder that the user named alone, else the usual ones."""
     if given:
-        return (Path(given).expanduser().absolute(),)
+        return (absolute(given),)
     return (*(root / name for name in names), root)
 
 

@@ -27,7 +27,7 @@ from pydantic import Field, model_validator
 from vssl_core.errors import DatasetError
 from vssl_core.options import Options
 from vssl_core.seeding import key_digest
-from vssl_plugins.datasets.official.annotation_files import AnnotationFile
+from vssl_plugins.datasets.official.annotation_files import AnnotationFile, absolute
 
 __all__ = ["SubsetOptions", "balanced_order", "choose", "held_out"]
 
@@ -67,7 +67,7 @@ def choose(labels: Mapping[str, str | None], options: SubsetOptions) -> set[str]
         DatasetError: The list has fewer videos, a video without a class, or not the ids of the file.
     """
     if options.subset_file:
-        return _from_file(Path(options.subset_file).expanduser(), labels)
+        return _from_file(absolute(options.subset_file), labels)
     if options.num_videos is None and options.videos_per_class is None:
         return None
     rounds = _rounds(labels, options.subset_seed)
