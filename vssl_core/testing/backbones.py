@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from vssl_core.testing.component import OPTION_CHECKS, component
+from collections.abc import Mapping
+from typing import Any
+
+from vssl_core.registry import PluginRef, load
+from vssl_core.testing.backbone_builds import BackboneSubject
+from vssl_core.testing.backbone_features import FEATURE_CHECKS
+from vssl_core.testing.backbone_state import STATE_CHECKS
+from vssl_core.testing.component import OPTION_CHECKS
+from vssl_core.testing.process_state import isolated
 
 __all__ = ["CHECKS", "subject"]
 
-subject = component
 
-CHECKS = OPTION_CHECKS
+def subject(ref: PluginRef, values: Mapping[str, Any]) -> BackboneSubject:
+    """Load a backbone. Raises what `load` raises."""
+    return BackboneSubject(ref, load(ref), values)
+
+
+CHECKS = isolated((*OPTION_CHECKS, *FEATURE_CHECKS, *STATE_CHECKS))

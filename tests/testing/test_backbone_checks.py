@@ -1,0 +1,39 @@
+"""Every planted bug of a backbone is caught by the check named for it; correct backbones trip none."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from one_thread import one_thread  # noqa: F401  a fixture
+from planted_backbones import PLANTED, Attending, Parameterless, Small
+
+from vssl_core.testing import check_plugin, checks_of
+
+
+@pytest.mark.parametrize("backbone", [Small, Attending, Parameterless, "r2plus1d", "shufflenet"])
+def test_a_correct_backbone_passes_every_check(backbone: str | type) -> None:
+    report = check_plugin("backbone", backbone)
+    assert report.ok, report.text()
+    assert len(report.results) == len(checks_of("backbone"))
+
+
+@pytest.mark.parametrize(
+    ("cls", "check"), PLANTED.items(), ids=lambda value: getattr(value, "__name__", value)
+)
+def test_a_planted_bug_is_caught_by_the_check_named_for_it(cls: type, check: str) -> None:
+    random.seed(0)
+    np.random.seed(0)
+    threads = torch.get_num_threads()
+    report = check_plugin("backbone", cls, only=[check])
+    assert [result.name for result in report.bad] == [check], report.text()
+    assert report.bad[0].message.startswith("expected "), report.text()
+    assert torch.get_num_threads() == threads
+
+
+def test_every_check_of_backbones_has_a_planted_bug() -> None:
+    """Those of options have theirs in the tests of options."""
+    own = {name for name in checks_of("backbone") if not name.startswith(("check_options", "check_unknown"))}
+    assert own <= set(PLANTED.values())
