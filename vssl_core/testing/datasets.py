@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from vssl_core.testing.component import OPTION_CHECKS, component
+from collections.abc import Mapping
+from typing import Any
+
+from vssl_core.registry import PluginRef, load
+from vssl_core.testing.component import OPTION_CHECKS
+from vssl_core.testing.dataset_files import FILE_CHECKS
+from vssl_core.testing.dataset_records import RECORD_CHECKS
+from vssl_core.testing.dataset_worlds import DatasetSubject
+from vssl_core.testing.process_state import isolated
 
 __all__ = ["CHECKS", "subject"]
 
-subject = component
 
-CHECKS = OPTION_CHECKS
+def subject(ref: PluginRef, values: Mapping[str, Any]) -> DatasetSubject:
+    """Load a dataset. Raises what `load` raises."""
+    return DatasetSubject(ref, load(ref), values)
+
+
+CHECKS = isolated((*OPTION_CHECKS, *RECORD_CHECKS, *FILE_CHECKS))

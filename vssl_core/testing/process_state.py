@@ -19,6 +19,7 @@ __all__ = ["disturbed", "isolated", "preserved", "torch_draws", "unchanged"]
 
 Subject = TypeVar("Subject")
 
+_ODD = 1_640_531_527
 GENERATORS = ("random", "numpy.random", "torch")
 
 
@@ -57,8 +58,10 @@ def unchanged(
         generators: Those of `GENERATORS` that must not move.
         environment: Whether environment variables count as settings.
     """
-    settings, states, variables = _settings(), _generators(), dict(os.environ)
+    settings, generators_before, variables = _settings(), _generators(), dict(os.environ)
     try:
+        _seed(_ODD)  # nobody seeds so: seeding shows as a change
+        states = _generators()
         yield
         changed = [name for name in generators if not _equal(states[name], _generators()[name])]
         if changed:
@@ -82,17 +85,21 @@ def unchanged(
     finally:
         os.environ.clear()
         os.environ.update(variables)
-        _restore(settings, states)
+        _restore(settings, generators_before)
 
 
 @contextmanager
 def disturbed(number: int) -> Iterator[None]:
     """Run the body with other states of the global generators than before; put them back afterwards."""
     with preserved():
-        random.seed(number)
-        np.random.seed(number)
-        torch.manual_seed(number)
+        _seed(number)
         yield
+
+
+def _seed(number: int) -> None:
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
 
 
 def torch_draws() -> bytes:
