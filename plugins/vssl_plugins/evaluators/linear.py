@@ -45,7 +45,7 @@ class LinearOptions(Options):
 
     num_train_clips: int = Field(1, ge=1)
     """Evenly spaced clips of each training and validation video, every one a sample of the fit."""
-    l2: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    l2: tuple[float, ...] = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
     """L2 strengths to choose from on the validation part; with a single one nothing is chosen. The loss is
     mean cross-entropy + l2/2 · ‖weights‖², on features of mean squared norm 1."""
     max_iterations: int = Field(1000, ge=1)
