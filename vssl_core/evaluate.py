@@ -35,7 +35,7 @@ from vssl_core.types import Split, VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.views import Key, ViewPipeline, epoch_order, load_batches, to_device
 
-__all__ = ["FeatureStore", "Surroundings", "TargetData", "run_evaluator"]
+__all__ = ["FeatureStore", "Surroundings", "TargetData", "check_result", "evaluate_copy", "run_evaluator"]
 
 _CLIP = "clip"
 
@@ -213,6 +213,15 @@ def run_evaluator(
     Raises:
         ContractError: The result breaks the contract.
     """
+    result = evaluate_copy(evaluator, backbone, data, around=around, folder=folder)
+    check_result(type(evaluator).__name__, result)
+    return result
+
+
+def evaluate_copy(
+    evaluator: Evaluator, backbone: Backbone, data: EvaluationData, *, around: Surroundings, folder: Path
+) -> EvaluationResult:
+    """What an evaluator says of a copy of the backbone, as it comes; torch is seeded by the cell's seed."""
     context = EvaluationContext(
         clip=around.protocol.clip.spec(),
         seed=around.seed,
@@ -224,12 +233,11 @@ def run_evaluator(
     )
     torch.manual_seed(key_seed("evaluate", around.seed))
     mine = precision.to_device(copy.deepcopy(backbone), around.device)
-    result = evaluator.evaluate(mine, data, context)
-    _check(type(evaluator).__name__, result)
-    return result
+    return evaluator.evaluate(mine, data, context)
 
 
-def _check(name: str, result: EvaluationResult) -> None:
+def check_result(name: str, result: EvaluationResult) -> None:
+    """Raise ContractError where metrics are missing, not finite or not the mean of their per_video."""
     if not isinstance(result, EvaluationResult) or not result.metrics:
         raise ContractError(f"{name}.evaluate must return an EvaluationResult with at least one metric.")
     for metric, score in result.metrics.items():

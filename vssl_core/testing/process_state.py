@@ -60,7 +60,8 @@ def unchanged(
     """
     settings, generators_before, variables = _settings(), _generators(), dict(os.environ)
     try:
-        _seed(_ODD)  # nobody seeds so: seeding shows as a change
+        if generators:
+            _seed(_ODD)  # nobody seeds so: seeding shows as a change
         states = _generators()
         yield
         changed = [name for name in generators if not _equal(states[name], _generators()[name])]
@@ -77,14 +78,13 @@ def unchanged(
                 "put back what you change, or use a context manager."
             )
         if environment and variables != dict(os.environ):
-            names = sorted(dict(variables.items() ^ os.environ.items()))
+            names = sorted(dict(variables.items() ^ dict(os.environ).items()))
             raise CheckFailed(
                 f"expected {who} to leave this process's environment alone, but it changed "
                 f"{', '.join(names)}; give variables to the process that needs them."
             )
     finally:
-        os.environ.clear()
-        os.environ.update(variables)
+        _restore_variables(variables)
         _restore(settings, generators_before)
 
 
@@ -140,6 +140,14 @@ def _settings() -> dict[str, Any]:
         "the handler of SIGINT": signal.getsignal(signal.SIGINT),
         "the handler of SIGTERM": signal.getsignal(signal.SIGTERM),
     }
+
+
+def _restore_variables(before: dict[str, str]) -> None:
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    for name, value in before.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def _restore(settings: dict[str, Any], generators: dict[str, Any]) -> None:

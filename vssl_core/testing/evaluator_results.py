@@ -1,0 +1,146 @@
+"""Checks of what an evaluator gives: metrics, values per video, arrays, curves, files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vssl_core.errors import ContractError
+from vssl_core.evaluate import check_result
+from vssl_core.files import read_json
+from vssl_core.interfaces import Metric
+from vssl_core.store import CellFolder, per_video_file
+from vssl_core.testing.evaluator_target import target
+from vssl_core.testing.evaluator_trials import EvaluatorSubject
+from vssl_core.testing.outcome import CheckFailed
+
+__all__ = ["RESULT_CHECKS"]
+
+_OF_THE_CORE = {"request.json", "result.json"}
+
+
+def check_metrics_are_numbers(subject: EvaluatorSubject) -> None:
+    """There is a metric; values are finite, shares in percent, and chance levels in range."""
+    metrics = subject.plain.result.metrics
+    if not isinstance(metrics, Mapping) or not metrics:
+        raise CheckFailed(f"expected a mapping with one metric at least; got {metrics!r}.")
+    for name, metric in metrics.items():
+        if not isinstance(name, str) or not name or not isinstance(metric, Metric):
+            raise CheckFailed(f"expected a name and a Metric for each score; got {name!r}: {metric!r}.")
+        if not _is_number(metric.value):
+            raise CheckFailed(f"expected {name!r} to be a finite number; got {metric.value!r}.")
+        if not isinstance(metric.unit, str) or not isinstance(metric.higher_is_better, bool):
+            raise CheckFailed(
+                f"expected a unit in words and higher_is_better True or False for {name!r}; got "
+                f"{metric.unit!r} and {metric.higher_is_better!r}."
+            )
+        if metric.chance is not None and not _is_number(metric.chance):
+            raise CheckFailed(
+                f"expected the chance level of {name!r} to be a number or None; got {metric.chance!r}."
+            )
+        shares = [metric.value] + ([] if metric.chance is None else [metric.chance])
+        if metric.unit == "%" and not all(-1e-6 <= share <= 100.0 + 1e-6 for share in shares):
+            raise CheckFailed(
+                f"expected shares between 0 and 100 %, but {name!r} has the value {metric.value} and the "
+                f"chance level {metric.chance}; give another unit where it is no share."
+            )
+        parts = [] if metric.per_video is None else [float(np.max(metric.per_video, initial=0.0))]
+        if metric.unit == "%" and len(shares + parts) > 1 and 0.0 < max(shares + parts) <= 1.0:
+            raise CheckFailed(
+                f"expected shares in percent, but {name!r} has the value {metric.value}, the chance level "
+                f"{metric.chance} and values per video up to {parts}: multiply by 100."
+            )
+
+
+def check_values_per_video_fit(subject: EvaluatorSubject) -> None:
+    """Values per video are finite, one for each video id, and have the score as their mean."""
+    result = subject.plain.result
+    for name, metric in result.metrics.items():
+        if metric.per_video is None:
+            continue
+        values = np.asarray(metric.per_video)
+        if values.ndim != 1 or values.dtype.kind not in "fiub" or not np.isfinite(values).all():
+            raise CheckFailed(
+                f"expected per_video of {name!r} to be a finite float array (V,); got {values.dtype} "
+                f"{values.shape}."
+            )
+        if metric.unit == "%" and len(values) and (values.min() < -1e-6 or values.max() > 100.0 + 1e-6):
+            raise CheckFailed(
+                f"expected shares of 0 … 100 % per video; {name!r} has {values.min()} … {values.max()}."
+            )
+    try:
+        check_result(subject.cls.__name__, result)
+    except ContractError as error:
+        raise CheckFailed(f"expected values per video that fit the score: {error}") from error
+
+
+def check_scored_videos_are_the_test_videos(subject: EvaluatorSubject) -> None:
+    """`video_ids` are the ids of the test videos, each once."""
+    result = subject.plain.result
+    ids = list(result.video_ids)
+    expected = [record.video_id for record in target().index.parts["test"]]
+    if not ids and all(metric.per_video is None for metric in result.metrics.values()):
+        return
+    if sorted(map(str, ids)) != sorted(expected):
+        strange = sorted({*map(str, ids)} - {*expected})
+        raise CheckFailed(
+            f"expected the {len(expected)} test videos, each once, as video_ids; got {len(ids)}"
+            + (f", among them {strange[0]!r}, which is none of them." if strange else ".")
+        )
+
+
+def check_result_can_be_stored(subject: EvaluatorSubject) -> None:
+    """The core can write arrays, curves and values per video as files, each under a name of its own."""
+    result = subject.plain.result
+    files = [per_video_file(name) for name, metric in result.metrics.items() if metric.per_video is not None]
+    if len(set(files)) < len(files):
+        raise CheckFailed(f"expected names of metrics that give different file names; got {files}.")
+    with tempfile.TemporaryDirectory(prefix="vssl-check-") as folder:
+        path = Path(folder)
+        try:
+            CellFolder(path, "cell").write_evaluation(path, result, [], {})
+            curves = read_json(path / "result.json")["curves"]
+        except Exception as error:
+            raise CheckFailed(
+                f"expected a result that can be stored, but {type(error).__name__}: {error}. Arrays are "
+                "numbers (no objects), curves are finite floats."
+            ) from error
+        if len(list(path.glob("*.npy"))) < len(result.arrays) or curves.keys() != result.curves.keys():
+            raise CheckFailed(
+                f"expected names of arrays that give different file names; got {', '.join(result.arrays)}."
+            )
+
+
+def check_writes_stay_in_its_folder(subject: EvaluatorSubject) -> None:
+    """Artifacts are written into `context.folder` and nowhere else, under names that the core leaves free."""
+    trial, cache = subject.plain, target().around.reader.cache
+    ours = [trial.folder] if cache is None else [trial.folder, cache.folder.resolve()]
+    for path in trial.events.written_and_left():
+        if not any(Path(path).resolve().is_relative_to(folder) for folder in ours):
+            raise CheckFailed(f"expected every file below context.folder, but {path!r} was written.")
+    taken = _OF_THE_CORE | {per_video_file(name) for name in trial.result.metrics}
+    if clash := sorted(path.name for path in trial.folder.iterdir() if path.name in taken):
+        raise CheckFailed(
+            f"expected names that the core leaves free in context.folder, but {clash[0]!r} is the core's own."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return (
+        isinstance(value, int | float | np.number)
+        and not isinstance(value, bool)
+        and bool(np.isfinite(value))
+    )
+
+
+RESULT_CHECKS = (
+    check_metrics_are_numbers,
+    check_values_per_video_fit,
+    check_scored_videos_are_the_test_videos,
+    check_result_can_be_stored,
+    check_writes_stay_in_its_folder,
+)
