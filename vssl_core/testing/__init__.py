@@ -156,4 +156,9 @@ def _chosen(checks: Sequence[Check[Any]], only: Sequence[str]) -> Sequence[Check
 
 
 def _resolved(kind: Kind, target: Any) -> PluginRef:
-    return target if isinstance(target, PluginRef) else resolve(kind, target)
+    if isinstance(target, PluginRef):
+        return target
+    if kind == "hook" and not isinstance(target, str):  # a module or an object, which has no name to resolve
+        name = getattr(target, "__name__", type(target).__name__)
+        return PluginRef(kind, name, name, dist="", version="", origin="in-code", component=target)
+    return resolve(kind, target)

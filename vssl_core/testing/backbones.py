@@ -11,10 +11,12 @@ from vssl_core.testing.backbone_features import FEATURE_CHECKS
 from vssl_core.testing.backbone_state import STATE_CHECKS
 from vssl_core.testing.component import OPTION_CHECKS
 from vssl_core.testing.process_state import isolated
+from vssl_core.testing.subjects import kept
 
 __all__ = ["CHECKS", "subject"]
 
 
+@kept
 def subject(ref: PluginRef, values: Mapping[str, Any]) -> BackboneSubject:
     """Load a backbone. Raises what `load` raises."""
     return BackboneSubject(ref, load(ref), values)

@@ -11,10 +11,12 @@ from vssl_core.testing.dataset_files import FILE_CHECKS
 from vssl_core.testing.dataset_records import RECORD_CHECKS
 from vssl_core.testing.dataset_worlds import DatasetSubject
 from vssl_core.testing.process_state import isolated
+from vssl_core.testing.subjects import kept
 
 __all__ = ["CHECKS", "subject"]
 
 
+@kept
 def subject(ref: PluginRef, values: Mapping[str, Any]) -> DatasetSubject:
     """Load a dataset. Raises what `load` raises."""
     return DatasetSubject(ref, load(ref), values)

@@ -11,10 +11,12 @@ from vssl_core.testing.evaluator_fairness import FAIRNESS_CHECKS
 from vssl_core.testing.evaluator_results import RESULT_CHECKS
 from vssl_core.testing.evaluator_trials import EvaluatorSubject
 from vssl_core.testing.process_state import isolated
+from vssl_core.testing.subjects import kept
 
 __all__ = ["CHECKS", "subject"]
 
 
+@kept
 def subject(ref: PluginRef, values: Mapping[str, Any]) -> EvaluatorSubject:
     """Load an evaluator. Raises what `load` raises."""
     return EvaluatorSubject(ref, load(ref), values)
