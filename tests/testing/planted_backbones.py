@@ -130,6 +130,11 @@ class DividesByContrast(Small):
         return super().forward_features(video_BCTHW / contrast)
 
 
+class SwapsTheAxes(Small):
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        return super().forward_features(video_BCTHW).permute(0, 1, 3, 4, 2)
+
+
 class HalfPrecision(Small):
     def forward_features(self, video_BCTHW: Tensor) -> Tensor:
         return super().forward_features(video_BCTHW).half()
@@ -185,6 +190,24 @@ class RemembersTheLastClip(Small):
         features = super().forward_features(video_BCTHW) + self.last_mean
         self.last_mean = features.detach().mean()
         return features
+
+
+class DropsWithGradients(Small):
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        features = super().forward_features(video_BCTHW)
+        return F.dropout(features, 0.1) if torch.is_grad_enabled() else features
+
+
+class SwitchesToEval(Small):
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        self.stem.eval()
+        return super().forward_features(video_BCTHW)
+
+
+class FreezesItself(Small):
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        self.stem.requires_grad_(self.training)
+        return super().forward_features(video_BCTHW)
 
 
 class ReadsMemoryOrder(Small):
@@ -249,6 +272,23 @@ class CountsInstances(Small):
         super().__init__(options, clip)
         type(self).made += 1
         self.stem[0].weight.data *= 1.0 + 0.1 * self.made
+
+
+class EmptyWeights(Small):
+    def __init__(self, options: Any, clip: ClipSpec) -> None:
+        super().__init__(options, clip)
+        self.scale = nn.Parameter(torch.empty(options.width, 1, 1, 1))
+
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        return super().forward_features(video_BCTHW) * self.scale
+
+
+class KeepsTheGraph(Small):
+    features: Tensor | None = None
+
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        self.features = super().forward_features(video_BCTHW)
+        return self.features
 
 
 class SeedsItself(Small):
@@ -381,6 +421,7 @@ PLANTED = {
     PoolsItself: "check_features_are_a_map",
     HalfPrecision: "check_features_are_a_map",
     Sums: "check_forward_is_the_mean_of_the_map",
+    SwapsTheAxes: "check_map_axes_are_time_height_width",
     OneSizeOnly: "check_clip_sizes",
     Squeezes: "check_a_single_clip_keeps_its_axis",
     DividesByContrast: "check_a_black_clip_gives_finite_features",
@@ -391,6 +432,9 @@ PLANTED = {
     DropsInEval: "check_eval_repeats",
     CountsCalls: "check_eval_repeats",
     RemembersTheLastClip: "check_eval_repeats",
+    DropsWithGradients: "check_eval_repeats",
+    SwitchesToEval: "check_calls_leave_the_process_alone",
+    FreezesItself: "check_calls_leave_the_process_alone",
     ReadsMemoryOrder: "check_channels_last_gives_the_same",
     CentresInPlace: "check_input_is_not_changed",
     ReluInPlace: "check_input_is_not_changed",
@@ -400,6 +444,8 @@ PLANTED = {
     DrawsFromTheClock: "check_training_repeats",
     NumpyWeights: "check_seed_decides_the_weights",
     CountsInstances: "check_seed_decides_the_weights",
+    EmptyWeights: "check_seed_decides_the_weights",
+    KeepsTheGraph: "check_copies_are_independent",
     SeedsItself: "check_building_leaves_the_process_alone",
     DrawsPython: "check_building_leaves_the_process_alone",
     WritesANote: "check_building_leaves_the_process_alone",

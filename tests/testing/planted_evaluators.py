@@ -188,6 +188,57 @@ class ChoosesByTestQuietly(ChoosesByTest):
         return EvaluationResult({"top1": Metric(metric.value)})
 
 
+class BestEpochOnTest(Gradient):
+    """Keeps the training clips, and scores the epoch that is best on the test videos."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        backbone, data, context = given
+        model = nn.Sequential(backbone, nn.Linear(backbone.embed_dim, len(data.classes)))
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        batches = list(data.train.batches(batch_size=12, train=True))
+        test, guesses = data.test(), []
+        for _ in range(5):
+            model.train()
+            for video, labels, _ in batches:
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(video), labels).backward()
+                optimizer.step()
+            guesses.append(self.right(model, test, context.num_test_clips))
+        per_video = 100.0 * max(guesses, key=lambda right: float(right.mean()))
+        ids = [record.video_id for record in test.records]
+        return EvaluationResult({"accuracy": Metric(float(per_video.mean()), per_video=per_video)}, ids)
+
+
+class PriorOfTheTestSet(Nearest):
+    """Scores are weighted by how often each class occurs among the test labels."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        backbone, data, context = given
+        gallery, labels = features(data.train, backbone), data.train.labels
+        test = data.test()
+        queries = features(test, backbone, context.num_test_clips)
+        means = np.stack([gallery[labels == label].mean(axis=0) for label in range(len(data.classes))])
+        prior = np.bincount(test.labels, minlength=len(data.classes)) / len(test.labels)
+        distance = np.linalg.norm(queries[:, None] - means[None], axis=2)
+        scores = np.log(prior + 1e-6) - distance
+        result = report(scores.argmax(axis=1), test, len(data.classes))
+        return EvaluationResult(result.metrics, result.video_ids, arrays={"scores": scores})
+
+
+class AdaptsToTest(Nearest):
+    """Shows the test videos to the BatchNorm layers first."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        backbone, data, context = given
+        gallery, labels = features(data.train, backbone), data.train.labels
+        test = data.test()
+        backbone.train()
+        for _ in range(3):
+            list(batch_features(test, backbone))
+        queries = features(test, backbone, context.num_test_clips)
+        return report(neighbours(gallery, labels, queries, 3), test, len(data.classes))
+
+
 class FitsOnTest(Nearest):
     """Test videos are in the gallery too."""
 
@@ -365,6 +416,18 @@ class SortsIds(Nearest):
         return EvaluationResult(result.metrics, sorted(result.video_ids))
 
 
+class DrawsAnew(Nearest):
+    """A gallery drawn by a generator that nobody seeded."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        backbone, data, context = given
+        gallery, labels = features(data.train, backbone), data.train.labels
+        some = np.random.default_rng().permutation(len(gallery))[: len(gallery) // 3]
+        test = data.test()
+        queries = features(test, backbone, context.num_test_clips)
+        return report(neighbours(gallery[some], labels[some], queries, 3), test, len(data.classes))
+
+
 class DrawsGlobally(Nearest):
     """A gallery drawn by NumPy's global generator."""
 
@@ -385,6 +448,15 @@ class Fractions(Nearest):
         result = super().evaluate(*given)
         per_video = result.metrics["top1"].per_video / 100.0
         return EvaluationResult({"top1": Metric(float(per_video.mean()), per_video)}, result.video_ids)
+
+
+class ChanceAsFraction(Nearest):
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        result = super().evaluate(*given)
+        metric = result.metrics["top1"]
+        return EvaluationResult(
+            {"top1": Metric(metric.value, metric.per_video, chance=1 / 6)}, result.video_ids
+        )
 
 
 class NotANumber(Nearest):
@@ -488,6 +560,7 @@ PLANTED = {
     NoMetrics: "check_metrics_are_numbers",
     PlainNumbers: "check_metrics_are_numbers",
     NotANumber: "check_metrics_are_numbers",
+    ChanceAsFraction: "check_metrics_are_numbers",
     Fractions: "check_metrics_are_numbers",
     OtherMean: "check_values_per_video_fit",
     TooFewValues: "check_values_per_video_fit",
@@ -502,6 +575,7 @@ PLANTED = {
     OpensACopy: "check_test_videos_come_last",
     NeverTests: "check_test_videos_come_last",
     RandomTestClips: "check_test_videos_are_scored_by_even_clips",
+    DrawsAnew: "check_equal_runs_give_equal_scores",
     DrawsGlobally: "check_equal_runs_give_equal_scores",
     ForgetsEval: "check_scores_do_not_depend_on_batches",
     CentresBatches: "check_scores_do_not_depend_on_batches",
@@ -509,6 +583,9 @@ PLANTED = {
     CentresChunks: "check_scores_do_not_depend_on_the_order_of_videos",
     SortsIds: "check_scores_do_not_depend_on_the_order_of_videos",
     ScalesByTest: "check_scores_do_not_depend_on_other_videos",
+    AdaptsToTest: "check_scores_do_not_depend_on_other_videos",
+    BestEpochOnTest: "check_test_labels_choose_nothing",
+    PriorOfTheTestSet: "check_test_labels_choose_nothing",
     ChoosesByTest: "check_test_labels_choose_nothing",
     ChoosesByTestQuietly: "check_test_labels_choose_nothing",
     FitsOnTest: "check_scores_follow_the_test_labels",

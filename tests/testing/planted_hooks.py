@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -165,6 +167,22 @@ class MovesAway(Recorder):
         os.chdir(run.folder)
 
 
+class LeavesAThread(Recorder):
+    """Ended by its test alone."""
+
+    stop = threading.Event()
+
+    @hookimpl
+    def vssl_run_start(self, run: RunInfo) -> None:
+        threading.Thread(target=self.stop.wait, name="planted").start()
+
+
+class EndsTheProcess(Recorder):
+    @hookimpl
+    def vssl_run_end(self, run: RunInfo, error: BaseException | None) -> None:
+        sys.exit("done")
+
+
 PLANTED = {
     Misspelt: "check_hook_watches_known_events",
     AsksForMore: "check_hook_watches_known_events",
@@ -183,4 +201,6 @@ PLANTED = {
     StopsGradients: "check_hook_leaves_the_process_alone",
     TakesTheSignals: "check_hook_leaves_the_process_alone",
     MovesAway: "check_hook_leaves_the_process_alone",
+    LeavesAThread: "check_hook_leaves_no_thread_behind",
+    EndsTheProcess: "check_hook_follows_a_run",
 }

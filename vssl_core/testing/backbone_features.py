@@ -12,12 +12,18 @@ from vssl_core import precision
 from vssl_core.errors import VsslError
 from vssl_core.interfaces import Backbone
 from vssl_core.testing.backbone_builds import CLIPS, BackboneSubject, clips, difference, train_steps
-from vssl_core.testing.outcome import CheckFailed
+from vssl_core.testing.outcome import CheckFailed, CheckSkipped
 from vssl_core.testing.process_state import disturbed, preserved
+from vssl_core.types import ClipSpec
 
 __all__ = ["FEATURE_CHECKS"]
 
 _CLOSE = 1e-4  # share of the largest value that other kernels may round away
+_SIZES = {
+    "small": ClipSpec(num_frames=4, frame_stride=1, crop_size=32),
+    "long": ClipSpec(num_frames=16, frame_stride=1, crop_size=32),
+    "wide": ClipSpec(num_frames=4, frame_stride=1, crop_size=64),
+}
 
 
 def check_embed_dim_is_set(subject: BackboneSubject) -> None:
@@ -84,6 +90,24 @@ def check_clip_sizes(subject: BackboneSubject) -> None:
         _check_one(features, pooled, backbone.embed_dim, video)
 
 
+def check_map_axes_are_time_height_width(subject: BackboneSubject) -> None:
+    """More frames change T' alone, larger frames H' and W' alone."""
+    sizes = {}
+    for what, clip in _SIZES.items():
+        try:
+            with torch.no_grad():
+                sizes[what] = subject.build(clip=clip).eval().forward_features(clips(1, clip)).shape[2:]
+        except Exception as error:
+            raise CheckSkipped(f"it does not take {clip.num_frames} x {clip.crop_size}²: {error}") from error
+    small, long, wide = sizes["small"], sizes["long"], sizes["wide"]
+    if long[1:] != small[1:] or wide[0] != small[0]:
+        raise CheckFailed(
+            "expected a map (B, D, T', H', W'), where more frames change T' alone and larger ones H' and W' "
+            f"alone; got {tuple(small)}, with four times the frames {tuple(long)}, with twice the side "
+            f"{tuple(wide)}. Put the axes in this order."
+        )
+
+
 def check_a_single_clip_keeps_its_axis(subject: BackboneSubject) -> None:
     """One clip gives (1, D, T', H', W') and (1, D), in train mode too unless it is refused clearly."""
     video = clips(1, subject.clip)
@@ -142,7 +166,8 @@ def check_eval_repeats(subject: BackboneSubject) -> None:
             with disturbed(number):
                 outputs.append(backbone(clips(2, subject.clip)))
                 backbone(clips(3, subject.clip, seed=7))  # clips in between leave no trace
-    if (gap := difference(*outputs)) > 1e-6:
+    outputs.append(backbone(clips(2, subject.clip)).detach())  # whether gradients are wanted does not matter
+    if (gap := max(difference(outputs[0], output) for output in outputs[1:])) > 1e-6:
         raise CheckFailed(
             f"expected equal features of equal clips in eval mode, but they differ by {gap:.2g} of the "
             "largest value from call to call; draw nothing in eval mode (dropout: training=self.training) "
@@ -281,6 +306,7 @@ FEATURE_CHECKS = (
     check_features_are_a_map,
     check_forward_is_the_mean_of_the_map,
     check_clip_sizes,
+    check_map_axes_are_time_height_width,
     check_a_single_clip_keeps_its_axis,
     check_a_black_clip_gives_finite_features,
     check_eval_output_does_not_depend_on_the_batch,

@@ -19,7 +19,7 @@ from vssl_core.seeding import key_seed
 from vssl_core.testing.backbone_builds import BackboneSubject, clips, difference, train_steps
 from vssl_core.testing.file_events import recorded
 from vssl_core.testing.outcome import CheckFailed, CheckSkipped
-from vssl_core.testing.process_state import disturbed, torch_draws, unchanged
+from vssl_core.testing.process_state import GENERATORS, disturbed, torch_draws, unchanged
 
 __all__ = ["STATE_CHECKS"]
 
@@ -38,6 +38,7 @@ def check_provides_is_a_set_of_words(subject: BackboneSubject) -> None:
 
 def check_seed_decides_the_weights(subject: BackboneSubject) -> None:
     """Weights are a function of torch's seed: equal for equal seeds, different for different ones."""
+    torch.use_deterministic_algorithms(True)  # fills new memory with NaN, so that what nobody set shows
     with disturbed(1):
         first = subject.build()
     with disturbed(2):
@@ -45,7 +46,7 @@ def check_seed_decides_the_weights(subject: BackboneSubject) -> None:
     if apart := _apart(first, second):
         raise CheckFailed(
             f"expected equal weights of two backbones with one seed, but {', '.join(apart[:4])} differ; draw "
-            "initial weights from torch's global generator alone, which the core seeds."
+            "initial weights from torch's global generator alone, which the core seeds, and set all of them."
         )
     video = clips(2, subject.clip)
     with torch.no_grad():
@@ -87,17 +88,22 @@ def check_building_leaves_the_process_alone(subject: BackboneSubject) -> None:
 def check_calls_leave_the_process_alone(subject: BackboneSubject) -> None:
     """A forward pass seeds nothing and changes no setting; in eval mode it draws nothing."""
     backbone, video = subject.copy().eval(), clips(2, subject.clip)
-    with torch.no_grad(), unchanged("a call in eval mode"):
-        backbone(video)
-    backbone.train()
+    for training in (False, True):
+        backbone.train(training)
+        modes = _modes(backbone)
+        with unchanged("a call", generators=("random", "numpy.random") if training else GENERATORS):
+            backbone(video)
+        if changed := [name for name, mode in _modes(backbone).items() if mode != modes[name]]:
+            raise CheckFailed(
+                f"expected a call to leave train and eval mode and requires_grad alone, but it switched "
+                f"{changed[0]!r}; those who train decide."
+            )
     after = []
-    with unchanged("a call in train mode", generators=("random", "numpy.random")):
-        for seed in (1, 2):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                with torch.no_grad():
-                    backbone(video)
-                after.append(torch_draws())
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            backbone(video)
+        after.append(torch_draws())
     if after[0] == after[1]:
         raise CheckFailed(
             "expected a call in train mode to draw from torch's generator as it is, but it seeds it anew."
@@ -131,8 +137,17 @@ def check_state_dict_is_the_whole_state(subject: BackboneSubject) -> None:
 
 def check_copies_are_independent(subject: BackboneSubject) -> None:
     """A deep copy gives the same features, and shares no weight with its original."""
-    original, video = subject.build().eval(), clips(2, subject.clip)
-    twin = copy.deepcopy(original)
+    original, video = subject.build(), clips(2, subject.clip)
+    reached = _trained(original, video)
+    try:
+        twin = copy.deepcopy(original.eval())
+    except Exception as error:
+        raise CheckFailed(
+            f"expected a backbone that was trained to be copied by copy.deepcopy; {type(error).__name__}: "
+            f"{error}. Keep no features or other tensors with a gradient."
+        ) from error
+    twin.zero_grad()
+    twin.eval()
     with torch.no_grad():
         before = original(video)
         if (gap := difference(twin(video), before)) > 1e-6:
@@ -146,7 +161,7 @@ def check_copies_are_independent(subject: BackboneSubject) -> None:
                 "expected a deep copy to be a network of its own, but changing its weights changes the "
                 "original's features; keep no module or tensor in a closure, a class or a global name."
             )
-    if missed := _trained(original, video) - _trained(twin, video):
+    if missed := reached - _trained(twin, video):
         raise CheckFailed(
             f"expected training of a deep copy to reach its own weights, but {', '.join(sorted(missed)[:4])} "
             "get no gradient there; keep no module or tensor in a closure, a class or a global name."
@@ -219,6 +234,12 @@ def _apart(first: Backbone, second: Backbone) -> list[str]:
     one, other = first.state_dict(), second.state_dict()
     names = dict.fromkeys([*one, *other])
     return [n for n in names if n not in one or n not in other or not torch.equal(one[n], other[n])]
+
+
+def _modes(backbone: Backbone) -> dict[str, bool]:
+    """Name → mode of every module and requires_grad of every parameter."""
+    modes = {f"{name} (train mode)": module.training for name, module in backbone.named_modules()}
+    return {**modes, **{name: parameter.requires_grad for name, parameter in backbone.named_parameters()}}
 
 
 def _trained(backbone: Backbone, video: Tensor) -> set[str]:

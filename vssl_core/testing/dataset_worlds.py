@@ -17,7 +17,7 @@ from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.progress import quiet_progress
 from vssl_core.testing.component import Component
 from vssl_core.testing.file_events import Events, opened_videos, recorded
-from vssl_core.testing.file_listing import backwards, reverse_times
+from vssl_core.testing.file_listing import backwards, rewrite_backwards
 from vssl_core.testing.outcome import CheckFailed, CheckSkipped
 from vssl_core.testing.process_state import disturbed, unchanged
 from vssl_core.types import Split, VideoRecord
@@ -164,7 +164,7 @@ class DatasetSubject(Component):
     def aged(self) -> Seen:
         """The second world after its files were written in another order."""
         _ = self.second
-        reverse_times(self.cache("second/deeper and further away"))
+        rewrite_backwards(self.cache("second/deeper and further away"))
         return self.open("second/deeper and further away")
 
 

@@ -69,6 +69,7 @@ def check_test_labels_choose_nothing(subject: EvaluatorSubject) -> None:
     """With other labels on some test videos the others keep their values: labels choose and fit nothing."""
     for variant in LABELLINGS:
         _compare_kept(subject, variant, "when other test videos get other labels")
+    _compare_kept(subject, "one_class", "when other test videos get one and the same label")
     trials = [subject.plain, *(subject.trial(variant) for variant in LABELLINGS)]
     videos = len(target().index.parts["test"])
     for name, metric in subject.plain.result.metrics.items():
@@ -199,6 +200,8 @@ def _compare_kept(subject: EvaluatorSubject, variant: Variant, when: str) -> Non
         if before is None or after is None or is_measured(metric):
             continue
         ids = sorted(target().kept & before.keys())
+        if variant == "one_class" and metric.unit == "%":  # values may be weighted by the sizes of classes
+            before, after = ({name: float(v > 0) for name, v in side.items()} for side in (before, after))
         _compare_videos(name, before, after, ids, when, _CHOICE, _ROUNDING)
     there = other.scores()
     for name, rows in one.scores().items():
@@ -211,6 +214,8 @@ def _compare_kept(subject: EvaluatorSubject, variant: Variant, when: str) -> Non
 
 
 def _close(one: np.ndarray, other: np.ndarray) -> bool:
+    if one.dtype.kind not in "fiub":
+        return bool(np.array_equal(one, other))
     return one.shape == other.shape and np.allclose(one, other, rtol=_ROUNDING, atol=1e-5, equal_nan=True)
 
 

@@ -14,7 +14,7 @@ from vssl_core.evaluate import check_result
 from vssl_core.files import read_json
 from vssl_core.interfaces import Metric
 from vssl_core.store import CellFolder, per_video_file
-from vssl_core.testing.evaluator_target import target
+from vssl_core.testing.evaluator_target import NUM_CLASSES, target
 from vssl_core.testing.evaluator_trials import EvaluatorSubject
 from vssl_core.testing.outcome import CheckFailed
 
@@ -47,6 +47,11 @@ def check_metrics_are_numbers(subject: EvaluatorSubject) -> None:
             raise CheckFailed(
                 f"expected shares between 0 and 100 %, but {name!r} has the value {metric.value} and the "
                 f"chance level {metric.chance}; give another unit where it is no share."
+            )
+        if metric.unit == "%" and metric.chance is not None and 0.0 < metric.chance <= 1.0:
+            raise CheckFailed(
+                f"expected the chance level in percent, but {name!r} of {NUM_CLASSES} classes has "
+                f"{metric.chance}: multiply by 100."
             )
         parts = [] if metric.per_video is None else [float(np.max(metric.per_video, initial=0.0))]
         if metric.unit == "%" and len(shares + parts) > 1 and 0.0 < max(shares + parts) <= 1.0:

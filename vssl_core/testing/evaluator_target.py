@@ -68,6 +68,11 @@ class Target:
             records.append(replace(record, label=label % NUM_CLASSES))
         return self._with_test(records)
 
+    def with_one_class(self) -> Index:
+        """The index with the first class's label on all test videos that are not kept."""
+        records = self.index.parts["test"]
+        return self._with_test([r if r.video_id in self.kept else replace(r, label=0) for r in records])
+
     def with_loud_videos(self) -> Index:
         """The index with the files of all test videos that are not kept replaced by loud ones."""
         return self._with_test(

@@ -26,7 +26,9 @@ from vssl_core.testing.process_state import disturbed, preserved, unchanged
 
 __all__ = ["LABELLINGS", "EvaluatorSubject", "Trial", "Variant", "is_measured"]
 
-Variant = Literal["plain", "again", "recut", "reordered", "loud", "first", "second", "both", "both_further"]
+Variant = Literal[
+    "plain", "again", "recut", "reordered", "loud", "first", "second", "both", "both_further", "one_class"
+]
 
 LABELLINGS: tuple[Variant, ...] = ("first", "second", "both", "both_further")
 """Variants in which labels of test videos are turned: of either half, of both, of both by another number."""
@@ -146,6 +148,8 @@ def _index(variant: Variant) -> Index:
     given = target()
     if variant == "reordered":
         return given.reordered()
+    if variant == "one_class":
+        return given.with_one_class()
     if variant == "loud":
         return given.with_loud_videos()
     if variant in LABELLINGS:

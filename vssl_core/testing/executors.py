@@ -32,7 +32,7 @@ _ARGUMENTS = (
 def check_every_cell_runs_to_its_end(subject: Component) -> None:
     """When `run` comes back every cell has been run to its end, once, and no failure is reported."""
     with cells_in() as cells:
-        names = [f"cell-{number}" for number in range(5)]
+        names = [f"cell-{number}" for number in range(7)]
         failures = run(subject, [cells.handle(name) for name in names])
         if failures:
             raise CheckFailed(

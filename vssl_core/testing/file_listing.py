@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-__all__ = ["backwards", "reverse_times"]
+__all__ = ["backwards", "rewrite_backwards"]
 
 
 @contextmanager
@@ -53,9 +54,13 @@ class _Backwards:
         """Nothing is open any more."""
 
 
-def reverse_times(folder: Path) -> None:
-    """Give the files below a folder modification times in the opposite order, a second apart."""
-    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda p: p.stat().st_mtime_ns)
-    for age, path in enumerate(files):
-        seconds = files[-1].stat().st_mtime - age - 1.0
-        os.utime(path, (seconds, seconds))
+def rewrite_backwards(folder: Path) -> None:
+    """Write the files below a folder anew in the opposite order, with times a second apart."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    newest = max((path.stat().st_mtime for path in files), default=0.0)
+    for age, path in enumerate(sorted(files, key=lambda p: (p.stat().st_mtime_ns, p.stat().st_ino))):
+        seconds = newest - age - 1.0
+        staged = path.with_name(f".{path.name}.rewritten")
+        shutil.copy(path, staged)
+        os.utime(staged, (seconds, seconds))
+        staged.replace(path)

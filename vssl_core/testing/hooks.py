@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -98,6 +99,21 @@ def check_hook_leaves_the_process_alone(subject: Hook) -> None:
     """It moves no random generator and changes no setting: no event can change a result."""
     with _run() as run, unchanged("watching a run"):
         _send(subject, run, _a_run)
+
+
+def check_hook_leaves_no_thread_behind(subject: Hook) -> None:
+    """After the end of a run nothing of the hook keeps the process from ending."""
+    before = set(threading.enumerate())
+    with _run() as run:
+        _send(subject, run, _a_run)
+    for thread in set(threading.enumerate()) - before:
+        if not thread.daemon:
+            thread.join(timeout=2)
+            if thread.is_alive():
+                raise CheckFailed(
+                    f"expected every thread to end with the run, but {thread.name!r} goes on and keeps the "
+                    "process alive; end it in vssl_run_end, or make it a daemon."
+                )
 
 
 def _send(subject: Hook, run: RunInfo, events: Callable[[Hooks, RunInfo], None]) -> None:
@@ -204,5 +220,6 @@ CHECKS = isolated(
         check_hook_changes_no_file_of_the_run,
         check_hook_changes_nothing_it_is_given,
         check_hook_leaves_the_process_alone,
+        check_hook_leaves_no_thread_behind,
     )
 )

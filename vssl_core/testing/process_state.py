@@ -15,7 +15,7 @@ import torch
 
 from vssl_core.testing.outcome import Check, CheckFailed
 
-__all__ = ["disturbed", "isolated", "preserved", "torch_draws", "unchanged"]
+__all__ = ["GENERATORS", "disturbed", "isolated", "preserved", "torch_draws", "unchanged"]
 
 Subject = TypeVar("Subject")
 
@@ -31,8 +31,13 @@ def isolated(checks: Sequence[Check[Subject]]) -> tuple[Check[Subject], ...]:
 def _isolated(check: Check[Subject]) -> Check[Subject]:
     @wraps(check)
     def run(subject: Subject) -> None:
-        with preserved():
-            check(subject)
+        try:
+            with preserved():
+                check(subject)
+        except SystemExit as error:
+            raise CheckFailed(
+                f"expected an error where something is wrong, but it ended the process ({error!r})."
+            ) from error
 
     return run
 
@@ -136,6 +141,7 @@ def _settings() -> dict[str, Any]:
         "cudnn.benchmark": torch.backends.cudnn.benchmark,
         "cudnn.deterministic": torch.backends.cudnn.deterministic,
         "anomaly detection": torch.is_anomaly_enabled(),
+        "numpy's treatment of errors": np.geterr(),
         "the working folder": os.getcwd(),  # noqa: PTH109
         "the handler of SIGINT": signal.getsignal(signal.SIGINT),
         "the handler of SIGTERM": signal.getsignal(signal.SIGTERM),
@@ -167,6 +173,7 @@ def _restore(settings: dict[str, Any], generators: dict[str, Any]) -> None:
         "cudnn.benchmark": lambda value: setattr(torch.backends.cudnn, "benchmark", value),
         "cudnn.deterministic": lambda value: setattr(torch.backends.cudnn, "deterministic", value),
         "anomaly detection": torch.set_anomaly_enabled,
+        "numpy's treatment of errors": lambda value: np.seterr(**value),
         "the working folder": os.chdir,
         "the handler of SIGINT": lambda value: signal.signal(signal.SIGINT, value),
         "the handler of SIGTERM": lambda value: signal.signal(signal.SIGTERM, value),
