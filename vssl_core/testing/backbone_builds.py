@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vssl_core.errors import VsslError
 from vssl_core.interfaces import Backbone
 from vssl_core.seeding import key_seed
 from vssl_core.testing.component import Component
@@ -33,20 +32,20 @@ class BackboneSubject(Component):
 
     @cached_property
     def clip(self) -> ClipSpec:
-        """The first of `CLIPS` that the backbone does not refuse."""
-        refusal: VsslError | None = None
+        """The first of `CLIPS` with which the backbone works; of the others `check_clip_sizes` speaks."""
+        problem: Exception | None = None
         for clip in CLIPS:
             try:
                 with torch.no_grad():
                     self.build(clip=clip).eval().forward_features(clips(1, clip))
-            except VsslError as error:
-                refusal = error
+            except Exception as error:  # noqa: BLE001  it is said if no clip works
+                problem = error
             else:
                 return clip
         raise CheckFailed(
-            f"expected the backbone to take the clips of one preset at least, but it refuses {shapes()}; of "
-            f"the last it says: {refusal}"
-        )
+            f"expected the backbone to take the clips of one preset at least, but none of {shapes()} works; "
+            f"of the last it says: {type(problem).__name__}: {problem}"
+        ) from problem
 
     @cached_property
     def settled(self) -> Backbone:
