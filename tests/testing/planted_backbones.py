@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 from collections.abc import Mapping
@@ -83,6 +84,34 @@ class Parameterless(Backbone):
 
     def stages(self) -> Mapping[str, nn.Module]:
         return {"pool": self.pool}
+
+
+class Masking(Backbone):
+    """Tubelets, their places, and a layer that mixes those which are visible."""
+
+    provides = frozenset({"feature_map", "masked_tokens"})
+    token_size = (2, 8, 8)
+
+    def __init__(self, options: Any, clip: ClipSpec) -> None:
+        super().__init__(options, clip)
+        self.embed_dim = 16
+        self.grid = (clip.num_frames // 2, clip.crop_size // 8, clip.crop_size // 8)
+        self.embed = nn.Conv3d(3, 16, self.token_size, stride=self.token_size)
+        self.places = nn.Parameter(torch.randn(math.prod(self.grid), 16) * 0.02)
+        self.mix = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.mask_token = nn.Parameter(torch.zeros(16))  # of the decoder, which is the task's
+
+    def tokens(self, video_BCTHW: Tensor) -> Tensor:
+        return self.embed(video_BCTHW).flatten(2).transpose(1, 2) + self.places
+
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        return self.mix(self.tokens(video_BCTHW)).transpose(1, 2).unflatten(2, self.grid)
+
+    def forward_tokens(self, video_BCTHW: Tensor, visible_BN: Tensor) -> Tensor:
+        return self.mix(self.tokens(video_BCTHW).take_along_dim(visible_BN[..., None], dim=1))
+
+    def stages(self) -> Mapping[str, nn.Module]:
+        return {"embed": self.embed, "mix": self.mix}
 
 
 # ------------------------------------------------------------------------------------ what comes out
@@ -415,6 +444,27 @@ class SpoiltByTracing(Small):
         return super().forward_features(video_BCTHW)
 
 
+class LeaksHiddenTokens(Masking):
+    def forward_tokens(self, video_BCTHW: Tensor, visible_BN: Tensor) -> Tensor:
+        return self.mix(self.tokens(video_BCTHW)).take_along_dim(visible_BN[..., None], dim=1)
+
+
+class CountsWidthFirst(Masking):
+    def tokens(self, video_BCTHW: Tensor) -> Tensor:
+        return self.embed(video_BCTHW).permute(0, 1, 4, 3, 2).flatten(2).transpose(1, 2) + self.places
+
+
+class SortsTokens(Masking):
+    def forward_tokens(self, video_BCTHW: Tensor, visible_BN: Tensor) -> Tensor:
+        return super().forward_tokens(video_BCTHW, visible_BN.sort(dim=1).values)
+
+
+class NoTokenSize(Masking):
+    def __init__(self, options: Any, clip: ClipSpec) -> None:
+        super().__init__(options, clip)
+        self.token_size = 8
+
+
 PLANTED = {
     NoWidth: "check_embed_dim_is_set",
     WrongWidth: "check_features_are_a_map",
@@ -461,6 +511,10 @@ PLANTED = {
     StagesOfAnother: "check_stages_are_in_order",
     NoStages: "check_stages_are_in_order",
     ProvidesLetters: "check_provides_is_a_set_of_words",
+    LeaksHiddenTokens: "check_masked_tokens_come_from_their_own_pixels",
+    CountsWidthFirst: "check_masked_tokens_come_from_their_own_pixels",
+    SortsTokens: "check_masked_tokens_come_from_their_own_pixels",
+    NoTokenSize: "check_masked_tokens_come_from_their_own_pixels",
     UndescribedOption: "check_options_are_described",
     SpoiltByTracing: "check_cost_can_be_counted",
 }

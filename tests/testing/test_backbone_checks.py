@@ -7,13 +7,12 @@ import random
 import numpy as np
 import pytest
 import torch
-from one_thread import one_thread  # noqa: F401  a fixture
-from planted_backbones import PLANTED, Attending, Parameterless, Small
+from planted_backbones import PLANTED, Attending, Masking, Parameterless, Small
 
 from vssl_core.testing import check_plugin, checks_of
 
 
-@pytest.mark.parametrize("backbone", [Small, Attending, Parameterless, "r2plus1d", "shufflenet"])
+@pytest.mark.parametrize("backbone", [Small, Attending, Masking, Parameterless, "r2plus1d", "shufflenet"])
 def test_a_correct_backbone_passes_every_check(backbone: str | type) -> None:
     report = check_plugin("backbone", backbone)
     assert report.ok, report.text()

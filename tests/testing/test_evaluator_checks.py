@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from one_thread import one_thread  # noqa: F401  a fixture
 from planted_evaluators import CORRECT, PLANTED, KeepsItsSeed
 
 from vssl_core.registry import load, resolve

@@ -24,7 +24,10 @@ GENERATORS = ("random", "numpy.random", "torch")
 
 
 def isolated(checks: Sequence[Check[Subject]]) -> tuple[Check[Subject], ...]:
-    """The checks, each of which leaves generators and settings as they were, whatever a component does."""
+    """The checks, each of which leaves generators and settings as they were, whatever a component does.
+
+    They run on one thread: what they compute is so small that several would only wait for each other.
+    """
     return tuple(_isolated(check) for check in checks)
 
 
@@ -33,6 +36,7 @@ def _isolated(check: Check[Subject]) -> Check[Subject]:
     def run(subject: Subject) -> None:
         try:
             with preserved():
+                torch.set_num_threads(1)
                 check(subject)
         except SystemExit as error:
             raise CheckFailed(
