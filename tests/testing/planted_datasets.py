@@ -7,6 +7,7 @@ import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from os import listdir
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,14 @@ class SplitsByHash(Drifting):
         return [
             number for number in range(12) if share[number] in chosen or (split == "train" and number == 0)
         ]
+
+
+class ListsByName(Drifting):
+    """Has its own name for the function that lists."""
+
+    def numbers(self, split: Split) -> Any:
+        found = [int(name[:2]) for name in listdir(self.folder)]
+        return [number for number in found if number in super(ListsByName, self).numbers(split)]
 
 
 class ClassesOfASet(Drifting):
@@ -345,6 +354,15 @@ class LastIsCutShort(Drifting):
         self.path(11).write_bytes(content[: len(content) // 3])
 
 
+class RendersByChance(Drifting):
+    def prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number in range(12):
+            if not self.path(number).exists():
+                seed = random.SystemRandom().randrange(2**30)
+                write_video(self.path(number), drifting(seed=seed, step=1, num_frames=5))
+
+
 class NoVideoAtAll(Drifting):
     def prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -393,6 +411,7 @@ PLANTED = {
     SortsByTime: "check_order_does_not_depend_on_the_file_system",
     SortsByInode: "check_order_does_not_depend_on_the_file_system",
     ClassesOfASet: "check_order_does_not_depend_on_the_process",
+    ListsByName: "check_order_does_not_depend_on_the_process",
     SplitsByHash: "check_order_does_not_depend_on_the_process",
     RendersInInit: "check_building_is_cheap",
     CountsFramesInInit: "check_building_is_cheap",
@@ -406,5 +425,6 @@ PLANTED = {
     FileIsMissing: "check_files_can_be_read",
     SpanBeyondTheEnd: "check_files_can_be_read",
     LastIsCutShort: "check_files_can_be_read",
+    RendersByChance: "check_rendered_videos_repeat",
     NoVideoAtAll: "check_files_can_be_read",
 }

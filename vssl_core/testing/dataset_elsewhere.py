@@ -1,4 +1,4 @@
-"""The same dataset in another process, in which text has other hashes and sets another order."""
+"""The same dataset in another process: text has other hashes, sets another order, and folders list backwards."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from vssl_core.options import build_options
 from vssl_core.progress import quiet_progress
 from vssl_core.registry import load, resolve
 from vssl_core.testing.dataset_worlds import SPLITS, DatasetSubject, Seen, look
+from vssl_core.testing.file_listing import backwards
 from vssl_core.testing.outcome import CheckFailed, CheckSkipped
 from vssl_core.types import VideoRecord
 
@@ -122,11 +123,12 @@ def _class(job: Mapping[str, Any]) -> Any:
 def _main() -> None:
     job = json.loads(sys.stdin.read())
     sys.path[:] = job["path"]
-    cls = _class(job)
-    options = build_options(cls.Options, job["values"], owner="dataset")
-    dataset = cls(options, DatasetContext(Path(job["cache"]), quiet_progress()))
-    dataset.prepare()
-    sys.stdout.write(json.dumps(_to_json(look(dataset))) + "\n")
+    with backwards():  # before the plugin is imported, so that `from os import listdir` is reached, too
+        cls = _class(job)
+        options = build_options(cls.Options, job["values"], owner="dataset")
+        dataset = cls(options, DatasetContext(Path(job["cache"]), quiet_progress()))
+        dataset.prepare()
+        sys.stdout.write(json.dumps(_to_json(look(dataset))) + "\n")
 
 
 if __name__ == "__main__":

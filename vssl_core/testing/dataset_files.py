@@ -15,6 +15,7 @@ from vssl_core.video import FrameReader
 
 __all__ = ["FILE_CHECKS"]
 
+_COMPARED = 4  # videos of a split whose first frames are compared
 _LOOKED_INTO = 32  # videos of a split that are opened, evenly spread
 
 
@@ -94,6 +95,32 @@ def check_files_can_be_read(subject: DatasetSubject) -> None:
             _read(reader, record, split)
 
 
+def check_rendered_videos_repeat(subject: DatasetSubject) -> None:
+    """Videos that the dataset makes are the same in every cache folder: sizes of all, frames of some."""
+    caches, reader = (subject.cache("first"), subject.second_cache), FrameReader()
+    for split in SPLITS:
+        pairs = zip(subject.seen.records(split), subject.second.records(split), strict=False)
+        made = [pair for pair in pairs if all(_below(r.path, c) for r, c in zip(pair, caches, strict=True))]
+        for one, other in made:
+            sizes = [Path(record.path).stat().st_size for record in (one, other)]
+            if sizes[0] != sizes[1]:
+                raise CheckFailed(
+                    f"expected video {one.video_id!r} of {split!r} to be made alike in every cache folder, but "
+                    f"it has {sizes[0]} bytes in one and {sizes[1]} in another; the digest of the data would "
+                    "differ from machine to machine. Seed what draws."
+                )
+        for one, other in made[:_COMPARED]:
+            if not np.array_equal(*(reader.read(record, np.array([0])) for record in (one, other))):
+                raise CheckFailed(
+                    f"expected video {one.video_id!r} of {split!r} to show the same in every cache folder, but "
+                    "its first frames differ. Seed what draws."
+                )
+
+
+def _below(path: str, folder: Path) -> bool:
+    return Path(path).is_file() and Path(path).resolve().is_relative_to(folder)
+
+
 def _read(reader: FrameReader, record: VideoRecord, split: str) -> None:
     try:
         count = reader.info(record).num_frames
@@ -122,4 +149,5 @@ FILE_CHECKS = (
     check_prepare_may_be_called_again,
     check_writes_stay_in_the_cache,
     check_files_can_be_read,
+    check_rendered_videos_repeat,
 )

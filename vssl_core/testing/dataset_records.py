@@ -190,8 +190,8 @@ def check_order_does_not_depend_on_the_file_system(subject: DatasetSubject) -> N
 
 def check_order_does_not_depend_on_the_process(subject: DatasetSubject) -> None:
     """Another process, in which text has other hashes, gives the same records in the same order."""
-    other = seen_elsewhere(subject)
-    _compare(subject.seen, other, "in another process", "sort what comes out of a set; never use hash()")
+    advice = "sort what comes out of a set or a folder; never use hash()"
+    _compare(subject.seen, seen_elsewhere(subject), "in another process", advice)
 
 
 def _compare(expected: Seen, found: Seen, how: str, advice: str) -> None:

@@ -24,6 +24,7 @@ from vssl_core.types import Split, VideoRecord
 
 __all__ = ["SPLITS", "DatasetSubject", "Seen", "Traces", "look"]
 
+_SECOND = "second/deeper and further away"
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -158,14 +159,19 @@ class DatasetSubject(Component):
         """A world with another cache folder, where folders list backwards, and other global generators."""
         _ = self.first
         with backwards(), disturbed(2):
-            return self.open("second/deeper and further away")
+            return self.open(_SECOND)
+
+    @property
+    def second_cache(self) -> Path:
+        """The cache folder of the second world."""
+        return self.cache(_SECOND)
 
     @cached_property
     def aged(self) -> Seen:
         """The second world after its files were written in another order."""
         _ = self.second
-        rewrite_backwards(self.cache("second/deeper and further away"))
-        return self.open("second/deeper and further away")
+        rewrite_backwards(self.second_cache)
+        return self.open(_SECOND)
 
 
 def look(dataset: VideoDataset) -> Seen:

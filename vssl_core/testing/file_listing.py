@@ -17,7 +17,7 @@ __all__ = ["backwards", "rewrite_backwards"]
 def backwards() -> Iterator[None]:
     """In the body `os.listdir` and `os.scandir` list backwards, and with them `glob`, `pathlib`, `os.walk`.
 
-    A function that was imported by name (`from os import listdir`) is not reached.
+    A function that was imported by name before (`from os import listdir`) is not reached.
     """
     listdir, scandir = os.listdir, os.scandir
 
