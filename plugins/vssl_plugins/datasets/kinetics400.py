@@ -23,7 +23,7 @@ from typing import Literal
 from vssl_core.errors import DatasetError, did_you_mean
 from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.types import Inventory, Split, VideoRecord
-from vssl_plugins.datasets.official.annotation_files import AnnotationFile, absolute
+from vssl_plugins.datasets.official.annotation_files import AnnotationFile, absolute, exists
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
 from vssl_plugins.datasets.official.prepared import PreparedVideos
 from vssl_plugins.datasets.official.source import Source, annotation_folders, given_root, names_in
@@ -148,16 +148,15 @@ def _rank(entry: Entry, path: str) -> tuple[bool, bool, str]:
 
 
 def _video_folders(root: Path) -> Sequence[str]:
-    """Folders of lists and of replacements in the root and in its `videos`; else the root itself."""
-    inside = names_in(root)
-    found = [name for name in inside if FOLDER.fullmatch(name) or REPLACEMENT.fullmatch(name)]
-    found = [name for name in found if (root / name).is_dir()]
-    return [*found, *(["videos"] if "videos" in inside else [])] or [""]
+    """Folders of lists, or of all videos, and those of replacements; else the root itself."""
+    inside = [name for name in names_in(root) if exists(root / name, folder=True)]
+    found = [name for name in inside if FOLDER.fullmatch(name) or name == "videos"]
+    return [*found, *filter(REPLACEMENT.fullmatch, inside)] if found else [""]
 
 
 def _annotation_files(root: Path, options: Kinetics400Options) -> Mapping[str, Path]:
     """List → its table; none where the folders have to tell."""
-    if options.annotations and (table := absolute(options.annotations)).is_file():
+    if options.annotations and not exists(table := absolute(options.annotations), folder=True):
         return {"all": table}
     found: dict[str, Path] = {}
     for folder in annotation_folders(root, options.annotations, ["annotations"]):

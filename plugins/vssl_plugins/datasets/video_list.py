@@ -21,7 +21,7 @@ from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
 from vssl_core.types import Inventory, Split, VideoRecord
 from vssl_plugins.datasets.grouping import GroupPattern, group_of
-from vssl_plugins.datasets.official.annotation_files import AnnotationFile, absolute, first_of
+from vssl_plugins.datasets.official.annotation_files import AnnotationFile, absolute, exists, first_of
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
 from vssl_plugins.datasets.official.prepared import PreparedVideos
 from vssl_plugins.datasets.official.source import Source, given_root
@@ -104,7 +104,7 @@ def _list_files(options: VideoListOptions) -> Mapping[str, Path]:
     """Part → its list; `classes` → theirs."""
     found: dict[str, Path] = {}
     given = absolute(options.annotations)
-    if options.annotations and not given.is_dir():
+    if options.annotations and not exists(given, folder=True):
         found["train"] = given
     elif options.annotations:
         for part, words in FILE_NAMES.items():

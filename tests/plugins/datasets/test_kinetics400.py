@@ -128,19 +128,22 @@ def test_real_clips_two_by_id_alone(tmp_path: Path, shared_data: Path) -> None:
     assert len(opened(Kinetics400, tmp_path / "S", annotations=str(table)).records("validation")) == 6
 
 
-def test_missing_videos_are_told_and_replacements_override(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["train/", "videos/train/", ""])
+def test_missing_videos_are_told_and_replacements_override(tmp_path: Path, folder: str) -> None:
     root = write(tmp_path / "R", **TABLES)
     make(
         root,
         [
-            "train/AAAAAAAAAAA_000001_000011.mp4",
+            f"{folder}AAAAAAAAAAA_000001_000011.mp4",
             "replacement/replacement_for_corrupted_k400/AAAAAAAAAAA_000001_000011.mp4",
         ],
     )
     data = opened(Kinetics400, root)
     replaced = "replacement/replacement_for_corrupted_k400/AAAAAAAAAAA_000001_000011.mp4"
     assert paths(data, root) == {"AAAAAAAAAAA": replaced}
-    assert data.inventory().duplicated == {"AAAAAAAAAAA": (replaced, "train/AAAAAAAAAAA_000001_000011.mp4")}
+    assert data.inventory().duplicated == {
+        "AAAAAAAAAAA": (replaced, f"{folder}AAAAAAAAAAA_000001_000011.mp4")
+    }
     assert listed(data.inventory(), "train").missing == ("-_a_b-cdefg", "aaaaaaaaaaa")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from vssl_core.errors import DatasetError, OptionError
 
-__all__ = ["AnnotationFile", "absolute", "first_of", "sha256_of"]
+__all__ = ["AnnotationFile", "absolute", "exists", "first_of", "sha256_of"]
 
 _JSON_SPACE = re.compile(r"[ \t\r\n]*")
 MOST_BYTES = 2**30
@@ -32,6 +32,14 @@ def absolute(path: str) -> Path:
         raise OptionError(f"expected a path; got {path!r}: {error}") from error
 
 
+def exists(path: Path, *, folder: bool = False) -> bool:
+    """Whether there is something, or a folder; what may not be looked at is not there."""
+    try:
+        return path.is_dir() if folder else path.exists()
+    except OSError:
+        return False
+
+
 def sha256_of(path: Path) -> str:
     """Hexadecimal digest of a file. Raises DatasetError where it cannot be read."""
     return hashlib.sha256(_content(path)).hexdigest()
@@ -41,16 +49,9 @@ def first_of(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
     """The first file of one of these names in the first folder that has one."""
     for folder in folders:
         for name in names:
-            if _exists(folder / name):
+            if exists(folder / name):
                 return folder / name
     return None
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _content(path: Path) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vssl_core.errors import DatasetError, OptionError
-from vssl_plugins.datasets.official.annotation_files import absolute, first_of
+from vssl_plugins.datasets.official.annotation_files import absolute, exists, first_of
 from vssl_plugins.datasets.official.annotations import Annotations, Entry
 from vssl_plugins.datasets.official.subsets import SubsetOptions
 from vssl_plugins.datasets.video_files import stem
@@ -68,7 +68,7 @@ def given_root(name: str, root: str) -> Path:
 
 def first_folder(root: Path, names: Sequence[str]) -> tuple[str]:
     """The first of these folders below the root, else the root itself; for `Source.folders`."""
-    return (next((name for name in names if _is_folder(root / name)), ""),)
+    return (next((name for name in names if exists(root / name, folder=True)), ""),)
 
 
 def annotation_folders(root: Path, given: str, names: Sequence[str]) -> tuple[Path, ...]:
@@ -92,13 +92,6 @@ def needed_file(name: str, folders: Sequence[Path], names: Sequence[str]) -> Pat
             "--annotations DIR (option annotations)."
         )
     return found
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def names_in(folder: Path) -> list[str]:
