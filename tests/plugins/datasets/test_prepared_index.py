@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from copies import cache_of, counts, ids, make, opened, paths, write
@@ -285,23 +287,31 @@ def test_two_processes_prepare_one_copy(root: Path, tmp_path: Path) -> None:
         "from vssl_core.interfaces import DatasetContext\n"
         "from vssl_core.progress import quiet_progress\n"
         "from vssl_plugins.datasets.ucf101 import UCF101\n"
-        "root, go = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        "root = Path(sys.argv[1])\n"
         "print('ready', flush=True)\n"
-        "while not go.exists(): pass\n"
+        "sys.stdin.readline()\n"
         "context = DatasetContext(root.parent / 'cache', quiet_progress(), True)\n"
         "for _ in range(2):\n"
         "    data = UCF101(UCF101.Options(root=str(root)), context)\n"
         "    data.prepare()\n"
         "print([r.video_id for r in data.records('train')], len(data.inventory().lists))\n"
     )
-    go = tmp_path / "go"
-    command = [sys.executable, "-c", code, str(root), str(go)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    go.touch()
-    answers = {process.communicate(timeout=120)[0] for process in processes}
+    command = [sys.executable, "-c", code, str(root)]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True))
+            for _ in range(2)
+        ]
+        for process in processes:
+            stack.callback(process.kill)
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        answers = {process.communicate(timeout=120)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0]
     assert len(answers) == 1
     assert "v_Run_g08_c08" in answers.pop()
