@@ -16,6 +16,7 @@ from vssl_core.progress import Progress
 
 class MyExecutorOptions(Options):
     log_folder: str = Field("logs", description="Folder for one log file per cell.")
+    retries: int = Field(1, ge=0, description="How often a cell that was killed is started again.")
 
 
 class MyExecutor(Executor):
@@ -23,6 +24,7 @@ class MyExecutor(Executor):
 
     def __init__(self, options: MyExecutorOptions) -> None:
         self.logs = Path(options.log_folder)
+        self.retries = options.retries
 
     def run(self, cells: Sequence[CellHandle], progress: Progress) -> Mapping[str, str]:
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -30,14 +32,16 @@ class MyExecutor(Executor):
         for cell in cells:
             log = self.logs / f"{cell.cell_id}.log"
             progress.say(f"{cell.cell_id}, see {log}")
-            with log.open("w") as file:
-                done = subprocess.run(
-                    cell.command,
-                    env={**cell.environment, **os.environ},  # what the user has set wins
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    check=False,
-                )
-            if done.returncode != 0:
-                failures[cell.cell_id] = f"its process ended with exit code {done.returncode}, see {log}"
+            code = self.run_cell(cell, log)
+            for _ in range(self.retries):
+                if code < 0:  # killed from outside, so lost: it goes on from its checkpoint
+                    code = self.run_cell(cell, log)
+            if code != 0:
+                failures[cell.cell_id] = f"its process ended with exit code {code}, see {log}"
         return failures
+
+    def run_cell(self, cell: CellHandle, log: Path) -> int:
+        environment = {**cell.environment, **os.environ}  # what the user has set wins
+        with log.open("a") as file:
+            done = subprocess.run(cell.command, env=environment, stdout=file, stderr=file, check=False)
+        return done.returncode

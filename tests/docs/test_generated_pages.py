@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from difflib import unified_diff
 from importlib import import_module
 from types import ModuleType
 
@@ -38,7 +39,14 @@ def test_the_committed_pages_are_those_that_the_code_gives(made: dict[str, str])
         for path in (DOCS / folder).glob("*.md")
     }
     stale = {name for name in made.keys() | committed.keys() if made.get(name) != committed.get(name)}
-    assert not stale, f"run `python docs/generate.py` and commit: {', '.join(sorted(stale))}"
+    changes = [
+        line
+        for name in sorted(stale)
+        for line in unified_diff(
+            committed.get(name, "").splitlines(), made.get(name, "").splitlines(), name, n=0, lineterm=""
+        )
+    ]
+    assert not stale, "run `python docs/generate.py` and commit:\n" + "\n".join(changes[:60])
 
 
 def test_every_built_in_stands_there_with_what_the_command_shows(

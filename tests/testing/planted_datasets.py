@@ -170,7 +170,7 @@ class ListsByName(Drifting):
     """Has its own name for the function that lists."""
 
     def numbers(self, split: Split) -> Any:
-        found = [int(name[:2]) for name in listdir(self.folder)]
+        found = [int(name[:2]) for name in listdir(self.folder)]  # noqa: PTH208  the bug
         return [number for number in found if number in super(ListsByName, self).numbers(split)]
 
 

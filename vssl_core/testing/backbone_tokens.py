@@ -58,8 +58,8 @@ def _check_pixels(
     if (gap := difference(hidden, tokens_BND)) > _CLOSE:
         raise CheckFailed(
             "expected features of visible tokens not to depend on the pixels of others, but with other "
-            f"pixels there they differ by {gap:.2g} of the largest value. Tokens are counted through T', H', W' in "
-            "this order; take the visible ones before anything mixes tokens."
+            f"pixels there they differ by {gap:.2g} of the largest value. Tokens are counted through T', H', "
+            "W' in this order; take the visible ones before anything mixes tokens."
         )
     shown = backbone.forward_tokens(torch.where(seen_B1THW, noise, video_BCTHW), visible_BN)
     if difference(shown, tokens_BND) < 1e-6:

@@ -1,4 +1,4 @@
-"""The same dataset in another process: text has other hashes, sets another order, and folders list backwards."""
+"""The same dataset in another process: other hashes of text, another order of sets, folders backwards."""
 
 from __future__ import annotations
 

@@ -105,15 +105,15 @@ def check_rendered_videos_repeat(subject: DatasetSubject) -> None:
             sizes = [Path(record.path).stat().st_size for record in (one, other)]
             if sizes[0] != sizes[1]:
                 raise CheckFailed(
-                    f"expected video {one.video_id!r} of {split!r} to be made alike in every cache folder, but "
-                    f"it has {sizes[0]} bytes in one and {sizes[1]} in another; the digest of the data would "
-                    "differ from machine to machine. Seed what draws."
+                    f"expected video {one.video_id!r} of {split!r} to be made alike in every cache folder, "
+                    f"but it has {sizes[0]} bytes in one and {sizes[1]} in another; the digest of the data "
+                    "would differ from machine to machine. Seed what draws."
                 )
         for one, other in made[:_COMPARED]:
             if not np.array_equal(*(reader.read(record, np.array([0])) for record in (one, other))):
                 raise CheckFailed(
-                    f"expected video {one.video_id!r} of {split!r} to show the same in every cache folder, but "
-                    "its first frames differ. Seed what draws."
+                    f"expected video {one.video_id!r} of {split!r} to show the same in every cache folder, "
+                    "but its first frames differ. Seed what draws."
                 )
 
 
