@@ -45,7 +45,7 @@ def parse(words: list[str]) -> click.Context | None:
         command = inner.real() if isinstance(inner, LazyCommand) else inner
     if isinstance(command, click.Group) or not arguments:
         return None
-    return command.make_context(command.name, arguments)
+    return command.make_context(command.name, arguments, parent=click.Context(vssl, **vssl.context_settings))
 
 
 @pytest.mark.parametrize(("page", "words"), OF_VSSL)

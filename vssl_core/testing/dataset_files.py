@@ -110,7 +110,7 @@ def check_rendered_videos_repeat(subject: DatasetSubject) -> None:
                     "would differ from machine to machine. Seed what draws."
                 )
         for one, other in made[:_COMPARED]:
-            if not np.array_equal(*(reader.read(record, np.array([0])) for record in (one, other))):
+            if not np.array_equal(reader.read(one, np.array([0])), reader.read(other, np.array([0]))):
                 raise CheckFailed(
                     f"expected video {one.video_id!r} of {split!r} to show the same in every cache folder, "
                     "but its first frames differ. Seed what draws."
