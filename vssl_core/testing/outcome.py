@@ -23,7 +23,8 @@ Status: TypeAlias = Literal["passed", "failed", "expected", "unexpected pass", "
 _BAD = ("failed", "unexpected pass")
 
 Subject = TypeVar("Subject")
-Check: TypeAlias = Callable[[Subject], None]
+Check: TypeAlias = Callable[[Subject], str | None]
+"""Raises `CheckFailed` or `CheckSkipped`; what it returns is a note for the author, such as a time."""
 
 
 class CheckFailed(AssertionError):  # noqa: N818  what failed is a check
@@ -42,11 +43,13 @@ class CheckResult:
         name: The check's name, such as `check_sampler_is_pure`.
         status: `expected` is a failure that was announced; `unexpected pass` one that did not come.
         message: Why it failed, was skipped or was expected to fail; empty where it passed.
+        note: What a check that passed has to say besides, such as a time that it measured.
     """
 
     name: str
     status: Status
     message: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,10 @@ class PluginReport:
         )
 
     def text(self) -> str:
-        """The summary and, below it, a line for each check that failed."""
-        return "\n".join([self.summary(), *(f"  {r.name}: {r.message}" for r in self.bad)])
+        """The summary and, below it, a line for each check that failed or has something to say."""
+        failed = [f"  {r.name}: {r.message}" for r in self.bad]
+        notes = [f"  {r.name}: {r.note}" for r in self.results if r.note]
+        return "\n".join([self.summary(), *failed, *notes])
 
 
 def run_checks(
@@ -115,7 +120,7 @@ def check_expected_failures(expected: dict[str, str], checks: Sequence[Check[Sub
 def _run(check: Check[Subject], subject: Subject, expected: str | None) -> CheckResult:
     name = check.__name__
     try:
-        check(subject)
+        note = check(subject)
     except CheckSkipped as skipped:
         return CheckResult(name, "skipped", str(skipped))
     except Exception as error:  # noqa: BLE001  whatever a component raises is what is to be reported
@@ -125,4 +130,4 @@ def _run(check: Check[Subject], subject: Subject, expected: str | None) -> Check
         )
     if expected:
         return CheckResult(name, "unexpected pass", f"expected to fail: {expected}")
-    return CheckResult(name, "passed")
+    return CheckResult(name, "passed", note=note or "")

@@ -1,0 +1,117 @@
+"""Checks of momentum encoders, which are found by watching what the hooks move."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from vssl_core.interfaces import Backbone, PretextTask
+from vssl_core.testing.outcome import CheckFailed, CheckSkipped
+from vssl_core.testing.tasks.steps import (
+    backward,
+    copy_of,
+    differing,
+    is_batch_statistic,
+    listed,
+    progress,
+    seed_everything,
+    state_of,
+)
+from vssl_core.testing.tasks.subject import Batch, TaskSubject
+
+__all__ = ["CHECKS", "moved_by_hooks"]
+
+_ALONG = 0.999  # cosine between what a parameter moved and the way to another one
+
+
+def moved_by_hooks(task: PretextTask, batch: Batch) -> list[str]:
+    """State that a step without optimiser changes: queues and averages. BatchNorm statistics are left out."""
+    _shake(task)
+    before = state_of(task)
+    _step_without_optimizer(task, batch)
+    return [name for name in differing(before, state_of(task)) if not is_batch_statistic(name)]
+
+
+def _followers(task: PretextTask, batch: Batch) -> list[str]:
+    """Parameters that the hooks move towards another parameter, which is what an average does.
+
+    A parameter that is moved otherwise, prototypes that are normalised for instance, does not count.
+    """
+    named = dict(task.named_parameters())
+    _shake(task)
+    start = {name: value.detach().clone() for name, value in named.items()}
+    _step_without_optimizer(task, batch)
+    return [
+        name
+        for name, value in named.items()
+        if _follows(start[name], value.detach(), [other for k, other in named.items() if k != name])
+    ]
+
+
+def _follows(start: Tensor, end: Tensor, others: list[Tensor]) -> bool:
+    way = (end - start).flatten().double()
+    if way.numel() < 2 or not way.any():
+        return False
+    return any(
+        float(F.cosine_similarity(way, (other.detach() - start).flatten().double(), dim=0)) > _ALONG
+        for other in others
+        if other.shape == start.shape
+    )
+
+
+@torch.no_grad()
+def _shake(task: PretextTask) -> None:
+    """Move every parameter a little, so that an average has a way to go."""
+    noise = torch.Generator().manual_seed(7)
+    for value in task.parameters():
+        value.add_(0.1 * torch.randn(value.shape, generator=noise))
+
+
+def _step_without_optimizer(task: PretextTask, batch: Batch) -> None:
+    seed_everything(0)
+    task.train()
+    task.before_step(progress(0))
+    with torch.no_grad():
+        task(*copy_of(batch))
+    task.after_step(progress(0))
+
+
+def check_no_second_backbone_stands_still(subject: TaskSubject) -> None:
+    """A second backbone is trained, or follows in a hook: else it is forgotten."""
+    task, batch = subject.task(), subject.batch()
+    others = {n: m for n, m in task.named_modules() if isinstance(m, Backbone) and m is not task.backbone}
+    if not others:
+        raise CheckSkipped("the task has one backbone")
+    moved = moved_by_hooks(task, batch)
+    for name, backbone in others.items():
+        own = [f"{name}.{inner}" for inner, _ in backbone.named_parameters()]
+        trained = any(p.requires_grad for p in backbone.parameters())
+        if not trained and not set(own) & set(moved):
+            raise CheckFailed(
+                f"expected the second backbone {name!r} to be trained or to follow the first one, but it "
+                "stands still: neither before_step nor after_step moves it."
+            )
+
+
+def check_no_gradient_into_momentum_parts(subject: TaskSubject) -> None:
+    """What follows the trained weights in a hook is not trained itself."""
+    task, batch = subject.task(), subject.batch()
+    following = _followers(task, batch)
+    if not following:
+        raise CheckSkipped("no parameter follows another one in before_step or after_step")
+    seed_everything(0)
+    task.train()
+    task.before_step(progress(0))
+    backward(task(*copy_of(batch)))
+    trained = [
+        n for n, p in task.named_parameters() if n in following and p.grad is not None and bool(p.grad.any())
+    ]
+    if trained:
+        raise CheckFailed(
+            "expected no gradient into what follows the trained weights as an average, but "
+            f"{listed(trained)} got some; set requires_grad_(False) and encode in torch.no_grad()."
+        )
+
+
+CHECKS = (check_no_gradient_into_momentum_parts, check_no_second_backbone_stands_still)
