@@ -291,4 +291,20 @@ class Restore(Arrow):
         return TaskOutput(error.mean(), losses={"squared_error": error.detach().mean()})
 
 
-CORRECT: tuple[type[PretextTask], ...] = (Arrow, Pair, Momentum, Triplet, Predict, Restore)
+class Motion(Arrow):
+    """In which quarter of the clip does most move? The answer is made from the pixels, of any clip."""
+
+    def __init__(self, make_backbone: Callable[[], Backbone], options: Options, context: TaskContext) -> None:
+        super().__init__(make_backbone, options, context)
+        self.head = nn.Linear(self.backbone.embed_dim, 4)
+
+    def forward(self, views: Mapping[str, Tensor], info: Mapping[str, Tensor]) -> TaskOutput:
+        moved_BHW = views["clip"].diff(dim=2).square().mean(dim=(1, 2))
+        target_B = F.adaptive_avg_pool2d(moved_BHW, 2).flatten(1).argmax(dim=1)
+        logits_BK = self.head(self.backbone(views["clip"])).float()
+        right = (logits_BK.detach().argmax(dim=1) == target_B).float().mean()
+        loss = F.cross_entropy(logits_BK, target_B)
+        return TaskOutput(loss, metrics={"accuracy": right}, chance={"accuracy": 0.25})
+
+
+CORRECT: tuple[type[PretextTask], ...] = (Arrow, Pair, Momentum, Triplet, Predict, Restore, Motion)

@@ -64,7 +64,9 @@ class Shown:
 
     def _add(self, heading: str, report: PluginReport, about: dict[str, str]) -> None:
         self._reports.append(report)
-        results = [{"name": r.name, "status": r.status, "message": r.message} for r in report.results]
+        results = [
+            {"name": r.name, "status": r.status, "message": r.message, "note": r.note} for r in report.results
+        ]
         entry = {"kind": report.kind, "name": report.name, **about, "ok": report.ok, "results": results}
         self._document.append(entry)
         if self._as_json:
@@ -81,8 +83,13 @@ def _heading(ref: PluginRef, kind: str) -> str:
 
 
 def _line(result: CheckResult) -> str:
-    message = " ".join(result.message.split())
-    return f"  {result.status}  {result.name}" + (f": {message}" if message else "")
+    said = _said(result)
+    return f"  {result.status}  {result.name}" + (f": {said}" if said else "")
+
+
+def _said(result: CheckResult) -> str:
+    """What failed, or what a check that passed has to say, on one line."""
+    return " ".join((result.message or result.note).split())
 
 
 def _table(heading: str, report: PluginReport) -> None:
@@ -95,7 +102,7 @@ def _table(heading: str, report: PluginReport) -> None:
     table = Table.grid(padding=(0, 2))
     for result in report.results:
         status = Text(result.status, style=_STYLES[result.status])
-        message = Text(" ".join(result.message.split()), overflow="fold")
-        table.add_row(status, Text(result.name, overflow="fold"), message)
+        said = Text(_said(result), overflow="fold")
+        table.add_row(status, Text(result.name, overflow="fold"), said)
     console.print(table)
     console.print()

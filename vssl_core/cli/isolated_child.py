@@ -30,8 +30,6 @@ from vssl_core.registry import (
 )
 from vssl_core.testing import check_plugin, checks_of
 
-Result = tuple[str, str, str]
-
 
 class _Reporter:
     """Writes what happens; ends the process, with its stack written, when a step takes too long."""
@@ -48,9 +46,9 @@ class _Reporter:
         self.say(begin=step, seconds=seconds)
         faulthandler.dump_traceback_later(seconds, exit=True, file=self._stack)
 
-    def result(self, name: str, problem: str = "", status: str = "") -> None:
+    def result(self, name: str, problem: str = "", status: str = "", note: str = "") -> None:
         faulthandler.cancel_dump_traceback_later()
-        self.say(result=[name, status or ("failed" if problem else "passed"), problem])
+        self.say(result=[name, status or ("failed" if problem else "passed"), problem, note])
 
 
 def main(folder: Path) -> None:
@@ -164,13 +162,14 @@ def _check_words(names: tuple[str, ...], job: Mapping[str, Any]) -> None:
 
 def _run(
     ref: PluginRef, name: str, options: Mapping[str, Any], expected: Mapping[str, str]
-) -> tuple[str, str]:
-    """Message and status of one check."""
+) -> tuple[str, str, str]:
+    """Message, status and note of one check."""
     try:
         report = check_plugin(ref.kind, ref, options=options, expected_failures=expected, only=[name])
     except Exception as error:  # noqa: BLE001  whatever a component raises is what is to be reported
-        return f"{type(error).__name__}: {error}", "failed"
-    return report.results[0].message, report.results[0].status
+        return f"{type(error).__name__}: {error}", "failed", ""
+    result = report.results[0]
+    return result.message, result.status, result.note
 
 
 # ---------------------------------------------------------------------------------------------- survey

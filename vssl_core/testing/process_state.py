@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,15 @@ import torch
 
 from vssl_core.testing.outcome import Check, CheckFailed
 
-__all__ = ["GENERATORS", "disturbed", "isolated", "preserved", "torch_draws", "unchanged"]
+__all__ = [
+    "GENERATORS",
+    "disturbed",
+    "generator_states",
+    "isolated",
+    "preserved",
+    "torch_draws",
+    "unchanged",
+]
 
 Subject = TypeVar("Subject")
 
@@ -33,11 +42,11 @@ def isolated(checks: Sequence[Check[Subject]]) -> tuple[Check[Subject], ...]:
 
 def _isolated(check: Check[Subject]) -> Check[Subject]:
     @wraps(check)
-    def run(subject: Subject) -> None:
+    def run(subject: Subject) -> str | None:
         try:
             with preserved():
                 torch.set_num_threads(1)
-                check(subject)
+                return check(subject)
         except SystemExit as error:
             raise CheckFailed(
                 f"expected an error where something is wrong, but it ended the process ({error!r})."
@@ -116,6 +125,11 @@ def torch_draws() -> bytes:
     return bytes(torch.get_rng_state().numpy().tobytes())
 
 
+def generator_states() -> dict[str, bytes]:
+    """The state of each of `GENERATORS`, to be compared."""
+    return {name: pickle.dumps(state) for name, state in _generators().items()}
+
+
 def _generators() -> dict[str, Any]:
     return {
         "random": random.getstate(),
@@ -145,6 +159,7 @@ def _settings() -> dict[str, Any]:
         "cudnn.benchmark": torch.backends.cudnn.benchmark,
         "cudnn.deterministic": torch.backends.cudnn.deterministic,
         "anomaly detection": torch.is_anomaly_enabled(),
+        "autocast on the CPU": torch.is_autocast_enabled("cpu"),
         "numpy's treatment of errors": np.geterr(),
         "the working folder": os.getcwd(),  # noqa: PTH109
         "the handler of SIGINT": signal.getsignal(signal.SIGINT),
@@ -177,6 +192,7 @@ def _restore(settings: dict[str, Any], generators: dict[str, Any]) -> None:
         "cudnn.benchmark": lambda value: setattr(torch.backends.cudnn, "benchmark", value),
         "cudnn.deterministic": lambda value: setattr(torch.backends.cudnn, "deterministic", value),
         "anomaly detection": torch.set_anomaly_enabled,
+        "autocast on the CPU": lambda value: torch.set_autocast_enabled("cpu", value),
         "numpy's treatment of errors": lambda value: np.seterr(**value),
         "the working folder": os.chdir,
         "the handler of SIGINT": lambda value: signal.signal(signal.SIGINT, value),

@@ -7,10 +7,12 @@ at most, so that all of it takes well under a minute. No check knows a task by n
 from __future__ import annotations
 
 from vssl_core.testing.component import OPTION_CHECKS
+from vssl_core.testing.process_state import isolated
 from vssl_core.testing.tasks import (
     batching,
     blindness,
     conduct,
+    learning,
     levels,
     losses,
     momentum,
@@ -20,28 +22,24 @@ from vssl_core.testing.tasks import (
     state,
     views,
 )
-from vssl_core.testing.tasks.steps import calmly
+from vssl_core.testing.tasks.steps import as_in_the_core
 from vssl_core.testing.tasks.subject import subject
 
 __all__ = ["CHECKS", "subject"]
 
-CHECKS = (
-    *OPTION_CHECKS,
-    *(
-        calmly(check)
-        for part in (
-            levels,
-            sampling,
-            views,
-            blindness,
-            losses,
-            batching,
-            state,
-            momentum,
-            signal,
-            processes,
-            conduct,
-        )
-        for check in part.CHECKS
-    ),
+_PARTS = (
+    levels,
+    sampling,
+    views,
+    blindness,
+    losses,
+    batching,
+    state,
+    momentum,
+    learning,
+    signal,
+    processes,
+    conduct,
 )
+
+CHECKS = isolated((*OPTION_CHECKS, *(as_in_the_core(check) for part in _PARTS for check in part.CHECKS)))

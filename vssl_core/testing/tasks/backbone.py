@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from vssl_core.registry import load, scan
 from vssl_core.testing.outcome import CheckSkipped
 from vssl_core.types import ClipSpec
 
-__all__ = ["PlainBackbone", "backbone_class", "watched"]
+__all__ = ["PlainBackbone", "backbone_class", "blinded", "watched"]
 
 
 class PlainBackbone(Backbone):
@@ -77,6 +77,21 @@ def _installed(requires: frozenset[str], clip: ClipSpec) -> Iterator[tuple[type[
                 yield cls, sum(p.numel() for p in made.parameters())
         except (VsslError, RuntimeError, NotImplementedError):
             continue  # a broken backbone is not this task's fault
+
+
+def blinded(backbone: Backbone) -> Backbone:
+    """The backbone, which is given black clips from now on, whatever it is shown."""
+    for name in ("forward", "forward_features", "forward_tokens"):
+        if hasattr(backbone, name):
+            setattr(backbone, name, _on_black(getattr(backbone, name)))
+    return backbone
+
+
+def _on_black(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(video_BCTHW: Tensor, *others: Tensor) -> Tensor:
+        return method(torch.zeros_like(video_BCTHW), *others)
+
+    return call
 
 
 def watched(backbone: Backbone, seen: list[Tensor]) -> Backbone:

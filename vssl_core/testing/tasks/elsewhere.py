@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
-import numpy as np
-import torch
+from vssl_core.testing.process_state import disturbed
 
-__all__ = ["elsewhere", "global_generators"]
+__all__ = ["elsewhere"]
 
 _LATER_SECONDS = 86_461
 _ENVIRONMENT = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "VSSL_CHECK": "elsewhere"}
@@ -28,21 +25,9 @@ def elsewhere() -> Iterator[None]:
         stack.enter_context(mock.patch.object(time, "time_ns", _later(time.time_ns, _LATER_SECONDS * 10**9)))
         stack.enter_context(mock.patch.object(os, "getpid", return_value=1))
         stack.enter_context(mock.patch.dict(os.environ, _ENVIRONMENT))
-        torch.manual_seed(99)
-        random.seed(99)
-        np.random.seed(99)
+        stack.enter_context(disturbed(99))
         yield
 
 
 def _later(clock: Callable[[], Any], seconds: int) -> Callable[[], Any]:
     return lambda: clock() + seconds
-
-
-def global_generators() -> dict[str, bytes]:
-    """State of each global random generator, to be compared."""
-    states = {
-        "random": random.getstate(),
-        "numpy.random": np.random.get_state(legacy=False),
-        "torch": torch.get_rng_state().numpy(),
-    }
-    return {name: pickle.dumps(state) for name, state in states.items()}

@@ -37,7 +37,7 @@ RATE = 0.01
 TOLERANCE = {"loss": 1e-3, "metric": 0.05, "chance": 1e-6, "gradient": 2e-2, "state": 1e-2}
 """Relative errors that rounding may cause."""
 LEAST = {"loss": 0.05, "metric": 4.0, "chance": 0.05, "state": 0.05}
-"""Numbers below these are taken for as large: of eight videos, one may be put right of a tie or left of it."""
+"""Numbers below these are taken for as large: of eight videos, one may lie on either side of a tie."""
 
 
 def check_two_processes_equal_one(subject: TaskSubject) -> None:

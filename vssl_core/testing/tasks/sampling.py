@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from vssl_core.errors import VsslError
 from vssl_core.seeding import generator
 from vssl_core.testing.outcome import CheckFailed
-from vssl_core.testing.tasks.elsewhere import elsewhere, global_generators
+from vssl_core.testing.process_state import unchanged
+from vssl_core.testing.tasks.elsewhere import elsewhere
 from vssl_core.testing.tasks.interpreter import importable, in_another_interpreter
 from vssl_core.testing.tasks.plain import RATES, draw, plain
 from vssl_core.testing.tasks.subject import CLIP, TaskSubject
@@ -26,8 +28,13 @@ DRAWS = 24
 def check_sampler_works_for_every_length(subject: TaskSubject) -> None:
     """Frames that exist, and equal shapes, for videos of any length from one frame up."""
     for clip in CLIPS:
-        sampler = subject.cls.sampler(subject.options, clip)
-        views = subject.cls.augmentation(subject.options, clip)
+        try:
+            sampler = subject.cls.sampler(subject.options, clip)
+            views = subject.cls.augmentation(subject.options, clip)
+        except VsslError:
+            if clip == CLIP:
+                raise
+            continue  # it says that it does not take such clips
         sources = {view.frames or name for name, view in views.items()}
         first: dict[str, Any] | None = None
         for n_frames in LENGTHS:
@@ -115,16 +122,10 @@ def check_sampler_is_pure(subject: TaskSubject) -> None:
 
 def check_sampler_leaves_global_random_state_alone(subject: TaskSubject) -> None:
     """The global generators of Python, numpy and torch are neither drawn from nor seeded."""
-    before = global_generators()
-    sampler = subject.sampler
-    for number in range(DRAWS):
-        draw(sampler, number)
-    after = global_generators()
-    if moved := [name for name in before if before[name] != after[name]]:
-        raise CheckFailed(
-            f"expected the sampler to leave the global random generators alone, but it moved that of "
-            f"{', '.join(moved)}; draw from the generator that it is given."
-        )
+    with unchanged("the sampler"):
+        sampler = subject.sampler
+        for number in range(DRAWS):
+            draw(sampler, number)
 
 
 def check_sampler_is_picklable(subject: TaskSubject) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,19 +14,20 @@ from torch import Tensor, nn
 
 from vssl_core.interfaces import PretextTask, TaskOutput, TrainProgress
 from vssl_core.seeding import key_seed
-from vssl_core.testing.outcome import CheckFailed
-from vssl_core.testing.tasks.elsewhere import global_generators
-from vssl_core.testing.tasks.subject import Batch
+from vssl_core.testing.outcome import Check, CheckFailed
+from vssl_core.testing.process_state import generator_states, preserved
+from vssl_core.testing.tasks.subject import Batch, TaskSubject
 
 __all__ = [
     "adamw",
+    "as_in_the_core",
     "backward",
-    "calmly",
     "checked",
     "copy_of",
     "differing",
     "draws_in_forward",
     "forward",
+    "in_the_core",
     "is_batch_statistic",
     "listed",
     "progress",
@@ -42,29 +43,15 @@ _BATCH_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 @contextmanager
 def in_the_core() -> Iterator[None]:
-    """What holds while the core trains on a CPU; afterwards everything is as it was for the caller.
-
-    One thread: clips are so small that several would wait for each other most of the time.
-    """
-    threads = torch.get_num_threads()
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    """What holds while the core trains on a CPU: algorithms are deterministic, gradients are computed."""
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    dtype = torch.get_default_dtype()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        with torch.enable_grad():
+    with preserved(), torch.enable_grad():
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        try:
             yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_rng_state(states[0])
-        random.setstate(states[1])
-        np.random.set_state(states[2])
-        torch.use_deterministic_algorithms(deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-        torch.set_default_dtype(dtype)
+        finally:
+            torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
 def seed_everything(number: int) -> None:
@@ -136,9 +123,9 @@ def adamw(task: PretextTask, *, lr: float = 1e-3) -> torch.optim.Optimizer:
 def draws_in_forward(task: PretextTask, batch: Batch, *, train: bool = False) -> bool:
     """Whether a forward pass draws from the global generators."""
     seed_everything(0)
-    before = global_generators()
+    before = generator_states()
     forward(task, batch, train=train)
-    return before != global_generators()
+    return before != generator_states()
 
 
 def copy_of(batch: Batch) -> Batch:
@@ -180,11 +167,11 @@ def listed(names: list[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
-def calmly(check: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
-    """The check under `in_the_core`."""
+def as_in_the_core(check: Check[TaskSubject]) -> Check[TaskSubject]:
+    """The check, which runs under `in_the_core`."""
 
     @functools.wraps(check)
-    def run(subject: Any) -> str | None:
+    def run(subject: TaskSubject) -> str | None:
         with in_the_core():
             return check(subject)
 

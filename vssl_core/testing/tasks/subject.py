@@ -17,6 +17,7 @@ from vssl_core.protocol import Data
 from vssl_core.registry import PluginRef, load
 from vssl_core.seeding import key_seed
 from vssl_core.testing.component import Component
+from vssl_core.testing.subjects import kept
 from vssl_core.testing.tasks.backbone import backbone_class
 from vssl_core.testing.tasks.videos import moving_videos, reader
 from vssl_core.types import ClipSpec, VideoRecord
@@ -97,11 +98,12 @@ class TaskSubject(Component):
             seed=0,
         )
 
-    def batch(self, *, epoch: int = 0, records: Sequence[VideoRecord] | None = None) -> Batch:
-        """Views of the moving videos, or of others, in one epoch."""
-        return load_views(self.pipeline(), records or moving_videos(), epoch=epoch)
+    def batch(self, *, epoch: int = 0) -> Batch:
+        """Views of the moving videos in one epoch."""
+        return load_views(self.pipeline(), moving_videos(), epoch=epoch)
 
 
+@kept
 def subject(ref: PluginRef, values: Mapping[str, Any]) -> TaskSubject:
     """Load a task. Raises what `load` raises."""
     return TaskSubject(ref, load(ref), values)

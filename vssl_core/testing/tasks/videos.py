@@ -98,7 +98,7 @@ class NoiseReader(FrameReader):
         name: Another name gives other noise for the same videos.
     """
 
-    NUM_FRAMES = 160
+    NUM_FRAMES = 320
     SIDE = 48
     CONTRAST = 24  # grey levels around the middle, of 256
 
