@@ -1,4 +1,4 @@
-"""A correct small task, and the same with one bug each in what it is shown; `PLANTED` says who must see it."""
+"""A correct small task, and the same with one bug each in what it is shown; `PLANTED` names their checks."""
 
 from __future__ import annotations
 
