@@ -310,6 +310,16 @@ def test_only_some_checks() -> None:
     assert JSON_CHECK not in names
 
 
+def test_what_a_check_measured_is_shown() -> None:
+    task = f"{Path(__file__).resolve().parents[2]}/examples/my_task.py:MyTask"
+    result = vssl("plugins", "check", task, "--only", "check_cpu_time_is_told", "--json")
+    assert result.returncode == 0, result.stderr
+    (entry,) = json.loads(result.stdout)["components"]
+    (told,) = [r for r in entry["results"] if r["name"] == "check_cpu_time_is_told"]
+    assert (told["status"], told["message"]) == ("passed", "")
+    assert "ms of processor time to load a clip" in told["note"]
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals here")
 def test_in_a_terminal_nothing_is_cut_off(tmp_path: Path) -> None:
     import subprocess

@@ -88,17 +88,24 @@ def blinded(backbone: Backbone) -> Backbone:
 
 
 def _on_black(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def call(video_BCTHW: Tensor, *others: Tensor) -> Tensor:
-        return method(torch.zeros_like(video_BCTHW), *others)
+    def black(value: Any) -> Any:
+        return torch.zeros_like(value) if _is_clip(value) else value
+
+    def call(*given: Any, **named: Any) -> Tensor:
+        return method(*map(black, given), **{name: black(value) for name, value in named.items()})
 
     return call
+
+
+def _is_clip(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 5 and value.shape[1] == 3
 
 
 def watched(backbone: Backbone, seen: list[Tensor]) -> Backbone:
     """The backbone, which notes from now on every clip (B, 3, T, H, W) that it or a part of it is given."""
 
-    def note(value: object) -> None:
-        if isinstance(value, Tensor) and value.ndim == 5 and value.shape[1] == 3:
+    def note(value: Any) -> None:
+        if _is_clip(value):
             seen.append(value.detach().clone())
 
     def call(video_BCTHW: Tensor) -> Tensor:
