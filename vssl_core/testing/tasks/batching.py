@@ -8,7 +8,7 @@ import torch
 
 from vssl_core.interfaces import PretextTask
 from vssl_core.testing.outcome import CheckFailed, CheckSkipped
-from vssl_core.testing.tasks.steps import backward, draws_in_forward, forward
+from vssl_core.testing.tasks.steps import backward, draws_in_forward, forward, shake
 from vssl_core.testing.tasks.subject import BATCH, Batch, TaskSubject, rows
 
 __all__ = ["CHECKS", "goes_by_video"]
@@ -32,6 +32,7 @@ def check_batch_of_one(subject: TaskSubject) -> None:
 def check_loss_is_a_mean_over_videos(subject: TaskSubject) -> None:
     """The loss neither grows nor shrinks with the batch; where videos count one by one, each counts alike."""
     task, batch = subject.task(), subject.batch()
+    shake(task)
     whole, half = _loss(task, batch, 0, BATCH), _loss(task, batch, 0, BATCH // 2)
     ratios = [
         whole / _mean(task, batch, 0, BATCH) if whole else 1.0,

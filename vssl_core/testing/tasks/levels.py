@@ -22,7 +22,14 @@ def check_levels_work(subject: TaskSubject) -> None:
             subject.cls.Options, {**values, "level": level}, owner="task", levels=subject.cls.levels
         )
         one = TaskSubject(subject.ref, subject.cls, options.model_dump())
-        output = forward(one.task(), one.batch(), train=True)
+        try:
+            output = forward(one.task(), one.batch(), train=True)
+        except (CheckFailed, CheckSkipped):
+            raise
+        except Exception as error:
+            raise CheckFailed(
+                f"expected a loss at level {level}; it raised {type(error).__name__}: {error}"
+            ) from error
         if output.loss.ndim != 0 or not torch.isfinite(output.loss):
             raise CheckFailed(f"expected a finite scalar loss at level {level}; got {output.loss}.")
 

@@ -170,7 +170,7 @@ def check_param_groups_hold_every_trained_parameter(subject: TaskSubject) -> Non
     try:
         build_optimizer(task, Optimizer())
     except ContractError as error:
-        raise CheckFailed(str(error)) from error
+        raise CheckFailed(f"expected parameter groups that the core can train, but {error}") from error
 
 
 def check_gradient_reaches_the_backbone(subject: TaskSubject) -> None:

@@ -16,6 +16,7 @@ from vssl_core.testing.tasks.steps import (
     listed,
     progress,
     seed_everything,
+    shake,
     state_of,
 )
 from vssl_core.testing.tasks.subject import Batch, TaskSubject
@@ -27,7 +28,7 @@ _ALONG = 0.999  # cosine between what a parameter moved and the way to another o
 
 def moved_by_hooks(task: PretextTask, batch: Batch) -> list[str]:
     """State that a step without optimiser changes: queues and averages. BatchNorm statistics are left out."""
-    _shake(task)
+    shake(task)
     before = state_of(task)
     _step_without_optimizer(task, batch)
     return [name for name in differing(before, state_of(task)) if not is_batch_statistic(name)]
@@ -39,7 +40,7 @@ def _followers(task: PretextTask, batch: Batch) -> list[str]:
     A parameter that is moved otherwise, prototypes that are normalised for instance, does not count.
     """
     named = dict(task.named_parameters())
-    _shake(task)
+    shake(task)
     start = {name: value.detach().clone() for name, value in named.items()}
     _step_without_optimizer(task, batch)
     return [
@@ -58,14 +59,6 @@ def _follows(start: Tensor, end: Tensor, others: list[Tensor]) -> bool:
         for other in others
         if other.shape == start.shape
     )
-
-
-@torch.no_grad()
-def _shake(task: PretextTask) -> None:
-    """Move every parameter a little, so that an average has a way to go."""
-    noise = torch.Generator().manual_seed(7)
-    for value in task.parameters():
-        value.add_(0.1 * torch.randn(value.shape, generator=noise))
 
 
 def _step_without_optimizer(task: PretextTask, batch: Batch) -> None:

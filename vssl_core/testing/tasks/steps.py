@@ -33,6 +33,7 @@ __all__ = [
     "progress",
     "same_bits",
     "seed_everything",
+    "shake",
     "state_of",
     "train_step",
 ]
@@ -141,6 +142,14 @@ def state_of(module: nn.Module) -> dict[str, Tensor]:
     """Every parameter and buffer, copied; those that `state_dict` leaves out, too."""
     named = {**dict(module.named_parameters()), **dict(module.named_buffers()), **module.state_dict()}
     return {name: value.detach().clone() for name, value in named.items() if isinstance(value, Tensor)}
+
+
+@torch.no_grad()
+def shake(task: PretextTask) -> None:
+    """Move every parameter a little, so that videos differ in a new head and an average has a way to go."""
+    noise = torch.Generator().manual_seed(7)
+    for value in task.parameters():
+        value.add_(0.1 * torch.randn(value.shape, generator=noise))
 
 
 def is_batch_statistic(name: str) -> bool:
