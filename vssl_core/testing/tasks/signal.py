@@ -34,7 +34,7 @@ TRAINING_BATCHES = 12
 HELD_OUT_BATCHES = 12
 ERROR_RATE = 1e-5
 """How often a metric that only guesses fails, above its chance level or below it."""
-OTHER_CLIPS = 4
+SOME_BATCHES = 5
 
 MakeBatch: TypeAlias = Callable[[TaskSubject, int], Batch]
 
@@ -58,8 +58,9 @@ def check_equal_videos_give_chance(subject: TaskSubject) -> None:
 
     A metric that compares with queues or averages is scored without training: else older keys differ.
     """
-    first, task, names = _probed(subject, grey_batch)
-    trained = _asking_info(task, names, first) if moved_by_hooks(_probing_task(subject), first) else names
+    task, batches, names = _probed(subject, grey_batch)
+    queued = moved_by_hooks(_probing_task(subject), batches[0])
+    trained = _asking_info(task, names, batches) if queued else names
     scores = _scores(subject, grey_batch, trained) + _resting_scores(subject, grey_batch, names - trained)
     for score in scores:
         if not score.low <= score.mean <= score.high:
@@ -81,9 +82,9 @@ def check_noise_gives_chance(subject: TaskSubject) -> None:
     that compares videos is left out: what the frames of a clip have in common, drawn colours for instance, is
     what that asks for.
     """
-    first, task, names = _probed(subject, noise_batch)
-    if moved_by_hooks(_probing_task(subject), first) or not goes_by_video(task, first):
-        names = _asking_info(task, names, first)
+    task, batches, names = _probed(subject, noise_batch)
+    if moved_by_hooks(_probing_task(subject), batches[0]) or not goes_by_video(task, batches[0]):
+        names = _asking_info(task, names, batches)
     if not names:
         raise CheckSkipped("the metrics with a chance level compare videos, or with queues or averages")
     for score in _scores(subject, noise_batch, names):
@@ -98,31 +99,30 @@ def check_noise_gives_chance(subject: TaskSubject) -> None:
 # ------------------------------------------------------------------------------------ which metrics
 
 
-def _probed(subject: TaskSubject, make: MakeBatch) -> tuple[Batch, PretextTask, set[str]]:
-    """A batch, a task, and the metrics with a chance level whose answers are no property of the pixels.
+def _probed(subject: TaskSubject, make: MakeBatch) -> tuple[PretextTask, list[Batch], set[str]]:
+    """A task, some batches, and the metrics with a chance level whose answers are no property of the pixels.
 
     Raises:
         CheckSkipped: There are none.
     """
-    task, first = _probing_task(subject), make(subject, -1)
-    names = set(shares(forward(task, first).chance))
+    task, batches = _probing_task(subject), [make(subject, -number) for number in range(1, SOME_BATCHES + 1)]
+    names = set(shares(forward(task, batches[0]).chance))
     if not names:
         raise CheckSkipped("no metric states a chance level")
-    names -= _answered_by_pixels(subject, make, names)
+    names -= _answered_by_pixels(subject, names, batches)
     if not names:
         raise CheckSkipped("the answers are made from the clips, so that any clip carries its own")
-    return first, task, names
+    return task, batches, names
 
 
-def _answered_by_pixels(subject: TaskSubject, make: MakeBatch, names: set[str]) -> set[str]:
+def _answered_by_pixels(subject: TaskSubject, names: set[str], batches: list[Batch]) -> set[str]:
     """Metrics that ask for what is in a clip: hidden pixels, their tokens, where most motion is.
 
     A backbone that sees nothing gives the same at every clip; where metric or loss change nevertheless when
     clips change and `info` does not, the answer did.
     """
-    task, first = _probing_task(subject, blind=True), make(subject, -1)
-    others = [(make(subject, number)[0], first[1]) for number in range(OTHER_CLIPS)]
-    expected, found = forward(task, first), [forward(task, other) for other in others]
+    task, info = _probing_task(subject, blind=True), batches[0][1]
+    expected, *found = [forward(task, (views, info)) for views, _ in batches]
     moved = {
         name
         for name in names
@@ -131,15 +131,14 @@ def _answered_by_pixels(subject: TaskSubject, make: MakeBatch, names: set[str]) 
     }
     if all(torch.allclose(output.loss, expected.loss, rtol=1e-4, atol=1e-6) for output in found):
         return moved
-    return moved | (names - _asking_info(_probing_task(subject), names, first))
+    return moved | (names - _asking_info(_probing_task(subject), names, batches))
 
 
-def _asking_info(task: PretextTask, names: set[str], batch: Batch) -> set[str]:
-    """Metrics that are other ones when every video gets the information of its neighbour."""
-    views, info = batch
-    shifted = {key: value.roll(1, 0) for key, value in info.items()}
-    own, other = (forward(task, given).metrics for given in (batch, (views, shifted)))
-    return {name for name in names if not torch.equal(own[name], other[name])}
+def _asking_info(task: PretextTask, names: set[str], batches: list[Batch]) -> set[str]:
+    """Metrics that are other ones when the same clips get the information of others."""
+    views = batches[0][0]
+    own, *others = [forward(task, (views, info)).metrics for _, info in batches]
+    return {name for name in names if any(not torch.equal(own[name], other[name]) for other in others)}
 
 
 def _probing_task(subject: TaskSubject, *, blind: bool = False) -> PretextTask:
