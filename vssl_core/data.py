@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +12,7 @@ from typing import Any, get_args
 from vssl_core.cells import digest
 from vssl_core.errors import ContractError, DatasetError, ProtocolError, VideoError
 from vssl_core.interfaces import VideoDataset
+from vssl_core.ledger import DecodeLedger
 from vssl_core.progress import Progress
 from vssl_core.protocol import Data, Protocol
 from vssl_core.seeding import key_digest
@@ -18,17 +20,22 @@ from vssl_core.types import Split, VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.video.loader import ordered_map
 
-__all__ = ["Index", "Ledger", "audit", "build_index", "loader_threads"]
+__all__ = ["Index", "Ledger", "audit", "build_index", "loader_threads", "num_missing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The videos of a dataset under a protocol: three parts that share no video and no group."""
+    """The videos of a dataset under a protocol: three parts that share no video and no group.
+
+    `missing`: how many videos of each part the dataset lists and does not have. They decide about
+    coverage and about nothing else.
+    """
 
     name: str
     classes: tuple[str, ...]
     parts: Mapping[Split, tuple[VideoRecord, ...]]
     mirrored: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[Split, int] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -56,20 +63,32 @@ def _fingerprint(record: VideoRecord) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Which videos were asked for and which could not be read."""
+    """Which videos were asked for, and which of them could not be used.
+
+    Args:
+        videos: In the index.
+        unreadable: Id → why it could not be read.
+        missing: Listed by the dataset's authors, and not in the index.
+    """
 
     videos: int
     unreadable: Mapping[str, str]
+    missing: int = 0
 
     @property
-    def coverage(self) -> float:
-        """Share that could be read, 0 … 1."""
-        return 1.0 - len(self.unreadable) / self.videos if self.videos else 1.0
+    def used(self) -> int:
+        """Videos that could be read."""
+        return self.videos - len(self.unreadable)
+
+    @property
+    def listed(self) -> int:
+        """Videos that should be there."""
+        return self.videos + self.missing
 
     def document(self) -> dict[str, Any]:
         """For the bundle."""
         rows = [{"video_id": name, "reason": why} for name, why in sorted(self.unreadable.items())]
-        return {"videos": self.videos, "unreadable": rows}
+        return {"videos": self.videos, "missing": self.missing, "unreadable": rows}
 
 
 def loader_threads() -> int:
@@ -95,7 +114,7 @@ def build_index(name: str, dataset: VideoDataset, data: Data) -> Index:
     if not parts["validation"]:
         parts["train"], parts["validation"] = _carve(parts["train"], data.validation_fraction)
     _check_disjoint(name, parts)
-    index = Index(name, classes, parts, dataset.mirrored)
+    index = Index(name, classes, parts, dataset.mirrored, _missing(dataset))
     pinned = data.pins.get(name)
     if pinned is not None and pinned != index.digest:
         raise ProtocolError(
@@ -103,6 +122,24 @@ def build_index(name: str, dataset: VideoDataset, data: Data) -> Index:
             "These are not the videos that the protocol was written for."
         )
     return index
+
+
+def _missing(dataset: VideoDataset) -> dict[Split, int]:
+    missing: dict[Split, int] = dict.fromkeys(get_args(Split), 0)
+    for one in dataset.inventory().lists:
+        if one.part is not None:
+            missing[one.part] += len(one.missing)
+    return missing
+
+
+def num_missing(index: Index, splits: Iterable[Split], *, bound: int | None) -> int:
+    """Videos that parts lack of what they list, where of each part at most `bound` are used."""
+    missing = 0
+    for split in splits:
+        here, gone = len(index.parts[split]), index.missing.get(split, 0)
+        wanted = here + gone if bound is None else min(bound, here + gone)
+        missing += max(0, wanted - here)
+    return missing
 
 
 def _absolute(records: Sequence[VideoRecord]) -> tuple[VideoRecord, ...]:
@@ -143,36 +180,33 @@ def _check_disjoint(name: str, parts: Mapping[Split, Sequence[VideoRecord]]) -> 
             if first != split:
                 raise ContractError(
                     f"dataset {name!r}: group {record.group!r} is in {first!r} and in {split!r}; "
-                    "videos of one source must stay on one side of a split."
+                    "videos of one source must stay on one side of a split. "
+                    "Take its official split, or lists that keep groups whole."
                 )
 
 
 def _carve(
     train: Sequence[VideoRecord], fraction: float
 ) -> tuple[tuple[VideoRecord, ...], tuple[VideoRecord, ...]]:
-    """Give whole groups to validation, in the order of a hash of their names, until the share is met.
+    """Give whole groups to validation, in the order of a hash of their names.
 
-    A group goes over only while every class that it holds keeps a training video elsewhere.
+    A group goes over while some class of its videos has not yet given its share, and only if every class
+    that it holds keeps a training video elsewhere.
     """
     groups: dict[str, list[VideoRecord]] = {}
     for record in train:
         groups.setdefault(record.group or f"video:{record.video_id}", []).append(record)
-    left: dict[int | None, int] = {}
-    for record in train:
-        left[record.label] = left.get(record.label, 0) + 1
+    total = Counter(record.label for record in train)
+    given: Counter[int | None] = Counter()
     taken: set[str] = set()
     for name in sorted(groups, key=lambda group: key_digest("validation", group)):
-        members = groups[name]
-        needed: dict[int | None, int] = {}
-        for record in members:
-            needed[record.label] = needed.get(record.label, 0) + 1
-        if any(left[label] <= count for label, count in needed.items()):
+        needed = Counter(record.label for record in groups[name])
+        if all(given[label] >= fraction * total[label] for label in needed):
             continue
-        for label, count in needed.items():
-            left[label] -= count
-        taken |= {record.video_id for record in members}
-        if len(taken) >= fraction * len(train):
-            break
+        if any(given[label] + count >= total[label] for label, count in needed.items()):
+            continue
+        given += needed
+        taken |= {record.video_id for record in groups[name]}
     return (
         tuple(record for record in train if record.video_id not in taken),
         tuple(record for record in train if record.video_id in taken),
@@ -203,42 +237,70 @@ def _first(records: Sequence[VideoRecord], count: int | None, seed: int) -> tupl
 
 
 def audit(
-    records: Sequence[VideoRecord], reader: FrameReader, *, data: Data, progress: Progress
+    records: Sequence[VideoRecord],
+    reader: FrameReader,
+    *,
+    ledger: DecodeLedger,
+    data: Data,
+    progress: Progress,
+    missing: int = 0,
 ) -> tuple[tuple[VideoRecord, ...], Ledger]:
-    """Look into every file before work starts.
+    """Look into every file before work starts; what the decode ledger knows is not opened again.
 
     Strict: its table of frames is read; the first video that cannot be read stops the cell and is
-    named. Lenient: every video is decoded once, and those that fail are left out by id and recorded.
+    named. Lenient: every video is decoded once, for the ledger, and those that fail are left out by id,
+    the same ones in every cell. `missing` videos were listed and are not in the index.
 
     Raises:
         VideoError: Strict, and a video cannot be read.
         DatasetError: Nothing is left.
     """
-    strict = data.unreadable == "strict"
-
-    def look(record: VideoRecord) -> VideoError | None:
-        try:
-            info = reader.info(record)
-            if not strict:
-                for start in range(0, info.num_frames, 64):
-                    reader.read(record, list(range(start, min(start + 64, info.num_frames))))
-        except VideoError as error:
-            return error
-        return None
-
-    failed: dict[str, str] = {}
-    with progress.track("checking videos" if strict else "decoding videos", len(records), "videos") as bar:
-        for record, error in zip(
-            records, ordered_map(look, records, threads=loader_threads(), prefetch=64), strict=True
-        ):
-            bar.advance()
-            if error is not None and strict:
-                raise error
-            if error is not None:
-                failed[record.video_id] = error.reason
+    find = _strictly if data.unreadable == "strict" else _leniently
+    failed = find(records, reader, ledger, progress)
     readable = tuple(record for record in records if record.video_id not in failed)
     if not readable:
         raise DatasetError(
             f"none of {len(records)} videos can be read; the first: {next(iter(failed.items()))}"
         )
-    return readable, Ledger(len(records), failed)
+    return readable, Ledger(len(records), failed, missing)
+
+
+def _strictly(
+    records: Sequence[VideoRecord], reader: FrameReader, ledger: DecodeLedger, progress: Progress
+) -> dict[str, str]:
+    def look(record: VideoRecord) -> str:
+        known = ledger.look_up(record)
+        return known.error if known and not record.span_seconds else _problem(reader, record)
+
+    with progress.track("checking videos", len(records), "videos") as bar:
+        problems = ordered_map(look, records, threads=loader_threads(), prefetch=64)
+        for record, problem in zip(records, problems, strict=True):
+            bar.advance()
+            if problem:
+                raise VideoError(
+                    record.path,
+                    f"{problem}. `vssl data audit` finds all such videos of a dataset. Put a sound file in "
+                    "its place or take it out of the dataset; or leave out by id whatever cannot be read, "
+                    "with -o protocol.data.unreadable=lenient",
+                )
+    return {}
+
+
+def _leniently(
+    records: Sequence[VideoRecord], reader: FrameReader, ledger: DecodeLedger, progress: Progress
+) -> dict[str, str]:
+    decoded = ledger.complete(records, progress=progress, processes=loader_threads())
+    problems = {
+        record.video_id: decoded[record.path].error
+        or (_problem(reader, record) if record.span_seconds else "")
+        for record in records
+    }
+    return {video_id: problem for video_id, problem in problems.items() if problem}
+
+
+def _problem(reader: FrameReader, record: VideoRecord) -> str:
+    try:
+        reader.info(record)
+    except VideoError as error:
+        return error.reason
+    return ""

@@ -53,7 +53,11 @@ class Row(_Frozen):
     chance: float | None = None
     num_videos: int
     coverage: float
-    """Share of the videos of the pretraining and target sets that could be read, 0 … 1."""
+    """Share of the videos that the pretraining and target sets list and that were used, 0 … 1."""
+    videos_used: int | None = None
+    """How many were there and could be read; None in rows of an earlier version."""
+    videos_listed: int | None = None
+    """How many there should be, with those that are missing from this copy."""
     verdict: Literal["ok", "collapsed"] = "ok"
     deterministic: bool
     cost: Cost

@@ -19,7 +19,16 @@ from vssl_core.cache_dir import user_cache
 from vssl_core.cells import CellSpec, Component, EvaluationSpec
 from vssl_core.checkpoint import clear, load_weights, save_weights, weights_digest
 from vssl_core.controls import RANDOM_INIT, SUPERVISED, Supervised
-from vssl_core.data import Index, Ledger, audit, build_index, loader_threads, subset, target_subset
+from vssl_core.data import (
+    Index,
+    Ledger,
+    audit,
+    build_index,
+    loader_threads,
+    num_missing,
+    subset,
+    target_subset,
+)
 from vssl_core.errors import ContractError, DatasetError
 from vssl_core.evaluate import FeatureStore, Surroundings, TargetData, readable, run_evaluator
 from vssl_core.hooks import Hooks, RunInfo, load_hooks
@@ -33,6 +42,7 @@ from vssl_core.interfaces import (
     ViewSampler,
 )
 from vssl_core.lease import hold
+from vssl_core.ledger import DecodeLedger
 from vssl_core.options import Options, build_options
 from vssl_core.precision import autocast_factory, choose, machine
 from vssl_core.pretrain import PretrainJob, pretrain
@@ -42,7 +52,7 @@ from vssl_core.rows import Cost, Row
 from vssl_core.seeding import key_seed
 from vssl_core.store import CellFolder, per_video_file
 from vssl_core.strips import write_strips
-from vssl_core.types import ClipSpec
+from vssl_core.types import ClipSpec, VideoRecord
 from vssl_core.video import FrameCache, FrameReader
 from vssl_core.views import ViewPipeline
 
@@ -256,7 +266,9 @@ class _Cell:
         data = self._protocol.data
         train = subset(index.parts["train"], data)
         held_out = subset(index.parts["validation"], data)[: data.held_out_videos]
-        usable, ledger = audit([*train, *held_out], self._reader, data=data, progress=self._progress)
+        usable, ledger = self._audit(
+            [*train, *held_out], num_missing(index, ("train",), bound=data.num_videos)
+        )
         ids = {record.video_id for record in usable}
         labels = None
         if self._spec.task.name == SUPERVISED:
@@ -267,6 +279,16 @@ class _Cell:
             [record for record in held_out if record.video_id in ids],
             labels,
             ledger,
+        )
+
+    def _audit(self, records: list[VideoRecord], missing: int) -> tuple[tuple[VideoRecord, ...], Ledger]:
+        return audit(
+            records,
+            self._reader,
+            ledger=DecodeLedger(user_cache()),
+            data=self._protocol.data,
+            progress=self._progress,
+            missing=missing,
         )
 
     def _index(self, component: Component) -> Index:
@@ -351,13 +373,20 @@ class _Cell:
             raise DatasetError(
                 f"target {index.name!r} has changed since this evaluation was planned; start the bench again."
             )
+        missing = num_missing(index, index.parts, bound=self._protocol.evaluation.num_videos)
         index = target_subset(index, self._protocol)
         records = [record for part in index.parts.values() for record in part]
-        _, ledger = audit(records, self._reader, data=self._protocol.data, progress=self._progress)
+        _, ledger = self._audit(records, missing)
         note = self._folder.read_note("ledger")
         note.setdefault("targets", {})[index.name] = ledger.document()
         self._folder.write_note("ledger", note)
         return readable(index, ledger.unreadable), ledger
+
+    def _coverage(self, target: Ledger) -> tuple[int, int]:
+        """Videos used and listed, of the target and of what was pretrained on."""
+        before = self._folder.read_note("ledger").get("pretrain", {"videos": 0, "unreadable": []})
+        used = target.used + before["videos"] - len(before["unreadable"])
+        return used, target.listed + before["videos"] + before.get("missing", 0)
 
     def _rows(
         self,
@@ -367,9 +396,7 @@ class _Cell:
         result: Mapping[str, Any],
         path: Path,
     ) -> list[Row]:
-        pretraining = self._folder.read_note("ledger").get("pretrain", {"videos": 0, "unreadable": []})
-        videos = ledger.videos + pretraining["videos"]
-        unreadable = len(ledger.unreadable) + len(pretraining["unreadable"])
+        used, listed = self._coverage(ledger)
         names = list(scores.metrics)
         relative = path.relative_to(self._folder.runs).as_posix()
         return [
@@ -393,7 +420,9 @@ class _Cell:
                 higher_is_better=metric.higher_is_better,
                 chance=metric.chance,
                 num_videos=len(scores.video_ids),
-                coverage=1.0 - unreadable / videos if videos else 1.0,
+                coverage=used / listed if listed else 1.0,
+                videos_used=used,
+                videos_listed=listed,
                 verdict=result.get("verdict", "ok"),
                 deterministic=self._device.type == "cpu",
                 cost=Cost.model_validate(result["cost"]),

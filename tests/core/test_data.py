@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_dataset import drifting, write_video
 
-from vssl_core.data import Index, Ledger, audit, build_index, subset, target_subset
+from vssl_core.data import Index, Ledger, audit, build_index, num_missing, subset, target_subset
 from vssl_core.errors import ContractError, DatasetError, ProtocolError, VideoError
 from vssl_core.interfaces import VideoDataset
+from vssl_core.ledger import DecodeLedger
 from vssl_core.progress import quiet_progress
 from vssl_core.protocol import Data, load_protocol
-from vssl_core.types import Split, VideoRecord
+from vssl_core.types import Inventory, InventoryList, Split, VideoInfo, VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.views import epoch_order
 
@@ -130,16 +132,81 @@ def test_leaving_a_video_out_keeps_the_order_of_the_others() -> None:
 def test_unreadable_videos_stop_or_are_recorded(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"not a video")
     videos = [VideoRecord("bad", str(tmp_path / "bad.mp4")), VideoRecord("gone", str(tmp_path / "gone.mp4"))]
-    with pytest.raises(VideoError, match=r"bad\.mp4"):
-        audit(videos, FrameReader(), data=Data(), progress=quiet_progress())
+    around = {"ledger": DecodeLedger(tmp_path / "cache"), "progress": quiet_progress()}
+    with pytest.raises(VideoError, match=r"bad\.mp4.*`vssl data audit`.*unreadable=lenient"):
+        audit(videos, FrameReader(), data=Data(), **around)
+    with pytest.raises(VideoError, match=r"gone\.mp4.*No such file.*unreadable=lenient"):
+        audit(videos[1:], FrameReader(), data=Data(), **around)
     with pytest.raises(DatasetError, match="none of 2 videos"):
-        audit(videos, FrameReader(), data=Data(unreadable="lenient"), progress=quiet_progress())
+        audit(videos, FrameReader(), data=Data(unreadable="lenient"), **around)
 
 
-def test_coverage_counts_what_is_missing() -> None:
-    ledger = Ledger(4, {"v1": "broken"})
-    assert ledger.coverage == 0.75
-    assert ledger.document() == {"videos": 4, "unreadable": [{"video_id": "v1", "reason": "broken"}]}
+def test_what_the_ledger_knows_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad, new = (tmp_path / f"{name}.mp4" for name in ("good", "bad", "new"))
+    write_video(good, drifting(seed=0, step=1))
+    new.write_bytes(good.read_bytes())
+    bad.write_bytes(b"not a video")
+    videos = [VideoRecord(path.stem, str(path)) for path in (good, bad)]
+    ledger, lenient = DecodeLedger(tmp_path / "cache"), Data(unreadable="lenient")
+    usable, left_out = audit(videos, FrameReader(), ledger=ledger, data=lenient, progress=quiet_progress())
+    assert [record.video_id for record in usable] == ["good"]
+    assert (left_out.used, left_out.listed, list(left_out.unreadable)) == (1, 2, ["bad"])
+
+    class Closed(FrameReader):
+        def info(self, record: VideoRecord) -> VideoInfo:
+            raise AssertionError(f"{record.path} was opened")
+
+    monkeypatch.setattr("vssl_core.ledger.look_into", None)
+    ledger = DecodeLedger(tmp_path / "cache")
+    again, _ = audit(videos, Closed(), ledger=ledger, data=lenient, progress=quiet_progress())
+    assert again == usable
+    audit(videos[:1], Closed(), ledger=ledger, data=Data(), progress=quiet_progress())
+    with pytest.raises(VideoError, match=r"bad\.mp4.*no video"):
+        audit(videos, Closed(), ledger=ledger, data=Data(), progress=quiet_progress())
+    with pytest.raises(AssertionError, match=r"new\.mp4 was opened"):
+        audit([VideoRecord("new", str(new))], Closed(), ledger=ledger, data=Data(), progress=quiet_progress())
+
+
+def test_a_ledger_counts_what_is_used_and_what_is_listed() -> None:
+    ledger = Ledger(4, {"v1": "broken"}, missing=2)
+    assert (ledger.used, ledger.listed) == (3, 6)
+    rows = [{"video_id": "v1", "reason": "broken"}]
+    assert ledger.document() == {"videos": 4, "missing": 2, "unreadable": rows}
+
+
+def test_missing_videos_are_counted_as_far_as_they_were_wanted() -> None:
+    class Partly(Listed):
+        def inventory(self) -> Inventory:
+            lists = (
+                InventoryList("train", "train", (), ("x", "y")),
+                InventoryList("extra", None, (), ("z",)),
+                InventoryList("test", "test", (), ("w",)),
+            )
+            return Inventory(lists)
+
+    index = build_index("x", Partly({"train": _videos(40), "test": _videos(4, start=40)}), Data())
+    assert index.missing == {"train": 2, "validation": 0, "test": 1}
+    assert num_missing(index, ("train", "test"), bound=None) == 3
+    assert num_missing(index, ("train", "test"), bound=5) == 1
+    assert num_missing(index, ("train", "test"), bound=4) == 0
+    assert target_subset(index, load_protocol("laptop")).missing == index.missing
+    whole = build_index("x", Listed({"train": _videos(40), "test": _videos(4, start=40)}), Data())
+    assert whole.digest == index.digest
+
+
+def test_every_class_with_several_sources_has_videos_in_the_carved_part() -> None:
+    videos = [
+        VideoRecord(f"{label}-{group}-{i}", "/nowhere", label, f"{label}/{group}")
+        for label in range(40)
+        for group in range(1 if label == 39 else 18)
+        for i in range(3 + group % 4)
+    ]
+    index = build_index("x", Listed({"train": videos}, [str(i) for i in range(40)]), Data())
+    train, validation = index.parts["train"], index.parts["validation"]
+    assert {r.label for r in validation} == set(range(39))
+    assert {r.label for r in train} == set(range(40))
+    assert not {r.group for r in train} & {r.group for r in validation}
+    assert 0.15 <= len(validation) / len(videos) < 0.2
 
 
 def test_a_dataset_counts_and_checks_itself_without_any_code_of_its_own(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_controls_marks_and_missing_controls(tmp_path: Path) -> None:
     assert (line.collapsed, line.coverage) == ((1,), 0.9996)
     text = render(report, "md")
     assert "collapsed in 1 of 3 seeds" in text
-    assert "99.9 % of videos readable" in text
+    assert "99.9 % of listed videos used" in text
     assert "random\\_init (floor)" in text
     assert "No supervised training control for shufflenet" in text
 

@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vssl_core.cli.completion import complete_name
-from vssl_core.cli.lazy import debug_option
+from vssl_core.cli.dataset_options import dataset_options, opened
+from vssl_core.cli.lazy import LazyCommand
 from vssl_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from vssl_core.interfaces import VideoDataset
     from vssl_core.types import Inventory, InventoryList
 
 __all__ = ["data"]
 
 MOST_SHOWN = 10
-AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
 
 
-@click.group()
+_COMMANDS = (
+    LazyCommand("audit", "vssl_core.cli.data_audit:audit", help="Decode every video of a dataset once."),
+    LazyCommand("overlap", "vssl_core.cli.data_overlap:overlap", help="Find videos that two datasets share."),
+)
+
+
+@click.group(commands={command.name: command for command in _COMMANDS})
 def data() -> None:
     """Find the videos of your copy of a dataset, see what is missing, check them again."""
 
 
-def _dataset_options(command: AnyCommand) -> AnyCommand:
-    """What names a dataset, for all commands."""
-    for decorate in (
-        debug_option,
-        click.option("-o", "options", multiple=True, metavar="OPTION=VALUE", help="Set an option."),
-        click.option("--annotations", help="Folder of its annotation files.  [default: looked for in root]"),
-        click.option("--root", help="Folder of your copy."),
-        click.argument("name", shell_complete=complete_name("dataset")),
-    ):
-        command = decorate(command)
-    return command
-
-
 @data.command()
-@_dataset_options
+@dataset_options
 @click.option("--json", "as_json", is_flag=True, help="For programs, with every id and path.")
 def prepare(
     name: str, root: str | None, annotations: str | None, options: tuple[str, ...], as_json: bool
@@ -51,17 +42,17 @@ def prepare(
     Any layout that its plugin knows is accepted (`vssl plugins show dataset NAME`). An interrupted
     search goes on where it was. `vssl bench` does the same by itself, where it has not been done.
     """
-    dataset = _opened(name, root, annotations, options, refresh=True)
+    dataset = opened(name, root, annotations, options, refresh=True)
     dataset.prepare()
     found = dataset.inventory()
     click.echo(json.dumps(_document(found), indent=2) if as_json else "\n".join(_lines(name, found)))
 
 
 @data.command()
-@_dataset_options
+@dataset_options
 def verify(name: str, root: str | None, annotations: str | None, options: tuple[str, ...]) -> None:
     """Compare what was found of dataset NAME with its files, and annotation files with their digests."""
-    problems = _opened(name, root, annotations, options).verify()
+    problems = opened(name, root, annotations, options).verify()
     for problem in problems[:MOST_SHOWN]:
         click.echo(problem)
     if len(problems) > MOST_SHOWN:
@@ -73,7 +64,7 @@ def verify(name: str, root: str | None, annotations: str | None, options: tuple[
 
 
 @data.command()
-@_dataset_options
+@dataset_options
 @click.option("--list", "list_name", default="train", show_default=True, help="Which list of the dataset.")
 @click.option("--to", "file", help="Write to this file.")
 def ids(
@@ -94,7 +85,7 @@ def ids(
 
     from vssl_core.files import write_bytes
 
-    dataset = _opened(name, root, annotations, options)
+    dataset = opened(name, root, annotations, options)
     dataset.prepare()
     chosen = _list(dataset.inventory(), list_name)
     text = "".join(f"{video_id}\n" for video_id in sorted((*chosen.found, *chosen.missing)))
@@ -104,34 +95,6 @@ def ids(
         write_bytes(Path(file), text.encode())
     count = len(chosen.found) + len(chosen.missing)
     click.echo(f"{count:,} ids, sha256 {hashlib.sha256(text.encode()).hexdigest()}", err=True)
-
-
-def _opened(
-    name: str,
-    root: str | None,
-    annotations: str | None,
-    options: Sequence[str],
-    *,
-    refresh: bool = False,
-) -> VideoDataset:
-    from vssl_core.planning import dataset_component
-    from vssl_core.progress import terminal_progress
-    from vssl_core.run_cell import make_dataset
-
-    values = _values(options)
-    values |= {key: value for key, value in (("root", root), ("annotations", annotations)) if value}
-    component = dataset_component(name, values)
-    return make_dataset(component, progress=terminal_progress(), classes={}, refresh=refresh)
-
-
-def _values(options: Sequence[str]) -> dict[str, Any]:
-    from vssl_core.options import parse_options
-
-    for option in options:
-        key, equals, _ = option.partition("=")
-        if not equals or not key.isidentifier():
-            raise UsageError(f"-o takes OPTION=VALUE here, for instance -o split=2; got {option!r}.")
-    return parse_options(f"target.{option}" for option in options).get("target", {})
 
 
 def _list(found: Inventory, name: str) -> InventoryList:

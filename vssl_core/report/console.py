@@ -16,8 +16,10 @@ from vssl_core.report.bundles import Report
 from vssl_core.report.table import Line, Table
 from vssl_core.report.wording import (
     COST_HEADERS,
+    COUNT_HEADERS,
     Entry,
     cost_texts,
+    count_texts,
     entry,
     footnotes,
     header,
@@ -64,7 +66,8 @@ def renderables(report: Report, tables: Sequence[Table], notes: Sequence[str]) -
 
 def _scores(table: Table) -> Grid:
     grid = _grid(table)
-    grid.add_column("seeds", justify="right")
+    for name in COUNT_HEADERS:
+        grid.add_column(name, justify="right")
     for column in table.columns:
         grid.add_column(Text("\n".join(header(column))), justify="right")
     for line, after in zip(table.lines, (*table.lines[1:], None), strict=True):
@@ -73,7 +76,7 @@ def _scores(table: Table) -> Grid:
             for score, column in zip(line.scores, table.columns, strict=True)
         ]
         last_of_backbone = after is None or after.backbone != line.backbone
-        grid.add_row(*_names(line, table), str(len(line.seeds)), *cells, end_section=last_of_backbone)
+        grid.add_row(*_names(line, table), *count_texts(line), *cells, end_section=last_of_backbone)
     return grid
 
 

@@ -9,8 +9,10 @@ from vssl_core.report.bundles import Report
 from vssl_core.report.table import Line, Table
 from vssl_core.report.wording import (
     COST_HEADERS,
+    COUNT_HEADERS,
     Entry,
     cost_texts,
+    count_texts,
     entry,
     footnotes,
     header,
@@ -76,9 +78,10 @@ def _letter(character: str) -> str:
 def _scores(table: Table) -> str:
     names = name_headers(table)
     heads = [header(column) for column in table.columns]
-    lines = [_begin(len(names), 1 + len(heads)), "\\toprule"]
+    lines = [_begin(len(names), len(COUNT_HEADERS) + len(heads)), "\\toprule"]
     for level in range(len(heads[0])):
-        first = [*names, "seeds"] if level == len(heads[0]) - 1 else [""] * (len(names) + 1)
+        last = level == len(heads[0]) - 1
+        first = [*names, *COUNT_HEADERS] if last else [""] * (len(names) + len(COUNT_HEADERS))
         lines.append(_row([*first, *(escape(words[level]) for words in heads)]))
     before = None
     for line in table.lines:
@@ -99,10 +102,11 @@ def _line(line: Line, table: Table) -> list[str]:
     ]
     task, *rest = name_texts(line, table)
     names = [escape("; ".join([task, *line_marks(line)])), *map(escape, rest)]
-    rows = [_row([*names, str(len(line.seeds)), *(_entry(parts) if parts else "--" for parts in entries)])]
+    scores = [_entry(parts) if parts else "--" for parts in entries]
+    rows = [_row([*names, *map(escape, count_texts(line)), *scores])]
     if any(parts and parts.gain for parts in entries):
         gains = [escape(parts.gain) if parts else "" for parts in entries]
-        rows.append(_row(["\\quad gain", *[""] * len(names), *gains]))
+        rows.append(_row(["\\quad gain", *[""] * (len(names) + len(COUNT_HEADERS) - 1), *gains]))
     return rows
 
 

@@ -80,7 +80,7 @@ def _table(table: Table) -> dict[str, Any]:
 
 def _line(line: Line) -> dict[str, Any]:
     values = {name: getattr(line, name) for name in ("role", "task", "backbone", "pretrain", "seeds")}
-    values |= {name: getattr(line, name) for name in ("collapsed", "coverage", "deterministic")}
+    values |= {name: getattr(line, name) for name in ("collapsed", "coverage", "videos", "deterministic")}
     scores = [_score(score) if score is not None else None for score in line.scores]
     return {**values, "cost": asdict(line.cost), "scores": scores}
 

@@ -8,8 +8,10 @@ from vssl_core.report.bundles import Report
 from vssl_core.report.table import Line, Table
 from vssl_core.report.wording import (
     COST_HEADERS,
+    COUNT_HEADERS,
     Entry,
     cost_texts,
+    count_texts,
     entry,
     footnotes,
     header,
@@ -38,8 +40,8 @@ def render_markdown(report: Report, tables: Sequence[Table], notes: Sequence[str
 
 def _section(table: Table) -> str:
     names = name_headers(table)
-    heads = [*names, "seeds", *(_head(header(column)) for column in table.columns)]
-    rows = [[*_names(line, table), str(len(line.seeds)), *_entries(line, table)] for line in table.lines]
+    heads = [*names, *COUNT_HEADERS, *(_head(header(column)) for column in table.columns)]
+    rows = [[*_names(line, table), *count_texts(line), *_entries(line, table)] for line in table.lines]
     costs = [[*map(_escape, name_texts(line, table)), *cost_texts(line)] for line in table.lines]
     return "\n\n".join(
         [

@@ -18,6 +18,7 @@ from vssl_core.report.table import Line, Table
 from vssl_core.report.wording import (
     COST_HEADERS,
     cost_texts,
+    count_texts,
     entry,
     footnotes,
     header,
@@ -86,6 +87,8 @@ def _line(line: Line, table: Table) -> dict[str, Any]:
         "names": name_texts(line, table),
         "marks": line_marks(line),
         "seeds": line.seeds,
+        "coverage": line.coverage,
+        "videos": count_texts(line)[1],
         "entries": [
             (entry(score, column, table), score) if score is not None else (None, None)
             for score, column in zip(line.scores, table.columns, strict=True)

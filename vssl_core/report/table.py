@@ -93,7 +93,9 @@ class Line:
         pretrain: Pretraining data, likewise.
         seeds: Seeds with any result.
         collapsed: Seeds whose features collapsed.
-        coverage: Smallest share of videos that could be read, 0 … 1.
+        coverage: Smallest share of listed videos that were used, 0 … 1.
+        videos: How many were used and how many are listed where that share is smallest; None where rows of
+            an earlier version do not say it.
         deterministic: Whether every run was.
         cost: What a cell costs.
         scores: One per column, None where there is no result.
@@ -106,6 +108,7 @@ class Line:
     seeds: tuple[int, ...]
     collapsed: tuple[int, ...]
     coverage: float
+    videos: tuple[int, int] | None
     deterministic: bool
     cost: MeanCost
     scores: tuple[Score | None, ...]
@@ -239,6 +242,7 @@ def _line(key: LineKey, rows: Sequence[Row], scores: Sequence[Score | None]) -> 
     role, task, backbone, pretrain = key
     cells = {row.cell_id: row for row in rows}.values()
     costs = [row.cost for row in cells]
+    least = min(rows, key=lambda row: row.coverage)
     return Line(
         role=role,
         task=task,
@@ -246,7 +250,10 @@ def _line(key: LineKey, rows: Sequence[Row], scores: Sequence[Score | None]) -> 
         pretrain=pretrain,
         seeds=tuple(sorted({row.seed for row in rows})),
         collapsed=tuple(sorted({row.seed for row in rows if row.verdict == "collapsed"})),
-        coverage=min(row.coverage for row in rows),
+        coverage=least.coverage,
+        videos=None
+        if least.videos_used is None or least.videos_listed is None
+        else (least.videos_used, least.videos_listed),
         deterministic=all(row.deterministic for row in rows),
         cost=MeanCost(
             parameters=fmean(cost.parameters for cost in costs),

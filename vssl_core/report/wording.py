@@ -11,8 +11,10 @@ from vssl_core.statistics import MIN_SEEDS, MIN_SEEDS_FOR_BEST, Interval
 
 __all__ = [
     "COST_HEADERS",
+    "COUNT_HEADERS",
     "Entry",
     "cost_texts",
+    "count_texts",
     "entry",
     "estimators",
     "footnotes",
@@ -26,6 +28,7 @@ __all__ = [
     "title",
 ]
 
+COUNT_HEADERS = ("seeds", "videos")
 COST_HEADERS = ("params", "GFLOPs", "clips/s", "peak MiB", "pretrain s")
 
 _CONTROLS = {"floor": "floor", "ceiling": "ceiling"}
@@ -99,13 +102,19 @@ def line_name(line: Line) -> str:
     return f"{line.task} ({_CONTROLS[line.role]})" if line.role in _CONTROLS else line.task
 
 
+def count_texts(line: Line) -> tuple[str, str]:
+    """Seeds, and videos used of those listed, in the order of `COUNT_HEADERS`."""
+    share = f"{_floor_percent(line.coverage)} %"
+    return str(len(line.seeds)), f"{line.videos[0]:,}/{line.videos[1]:,}" if line.videos else share
+
+
 def line_marks(line: Line) -> list[str]:
     """Warnings that belong to a line."""
     marks = []
     if line.collapsed:
         marks.append(f"collapsed in {len(line.collapsed)} of {len(line.seeds)} seeds")
     if line.coverage < 1:
-        marks.append(f"{_floor_percent(line.coverage)} % of videos readable")
+        marks.append(f"{_floor_percent(line.coverage)} % of listed videos used")
     if not line.deterministic:
         marks.append("not deterministic")
     return marks
@@ -157,6 +166,7 @@ def estimators(table: Table) -> list[str]:
 def footnotes(table: Table) -> list[str]:
     """What a reader must know to believe the table."""
     notes = [*_interval_notes(table), *_comparison_notes(table), *_control_notes(table)]
+    notes.append("videos: used/listed, of pretraining and target together, where a line's cells had fewest.")
     missing = sorted({name for line in table.lines for name in line.cost.unsupported_ops})
     if missing:
         notes.append(f"GFLOPs of one clip leave out what cannot be counted: {', '.join(missing)}.")

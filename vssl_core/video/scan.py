@@ -18,12 +18,13 @@ from typing import Any, BinaryIO, Literal, cast
 import numpy as np
 
 from vssl_core.errors import VideoError
+from vssl_core.video.decode import decode_all
 from vssl_core.video.direct import DirectPackets, stands_at
 from vssl_core.video.integrity import damage
 from vssl_core.video.source import Source, frames, opened
 from vssl_core.video.table import FrameTable, Key
 
-__all__ = ["scan"]
+__all__ = ["scan", "scan_whole"]
 
 _STAMPED_CONTAINERS = ("mov,mp4", "matroska")
 _ONE_FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1"}
@@ -58,6 +59,23 @@ def scan(path: str) -> FrameTable:
     Raises:
         VideoError: The file is no video, gives no frame, or is seen to be damaged.
     """
+    return _scanned(path)[0]
+
+
+def scan_whole(path: str) -> FrameTable:
+    """The same after decoding every frame once, so that damage anywhere in the file is found.
+
+    Raises:
+        VideoError: The file is no video, gives no frame, or is damaged.
+    """
+    table, is_decoded = _scanned(path)
+    if not is_decoded:
+        decode_all(path, table, lambda index, frame: None)
+    return table
+
+
+def _scanned(path: str) -> tuple[FrameTable, bool]:
+    """The table, and whether making it took decoding the whole file."""
     if reason := damage(path):
         raise VideoError(path, reason)
     with opened(path) as source, Path(path).open("rb", buffering=0) as file:
@@ -66,11 +84,11 @@ def scan(path: str) -> FrameTable:
             reason = f"expected at least one frame, but none of its {len(packets)} packets gives one"
             raise VideoError(path, reason)
         if not _packets_suffice(source, packets):
-            return _decoded_table(path, first)
+            return _decoded_table(path, first), True
         shown = [packet for packet in packets if not packet.discard]
         pts = np.sort(np.array([packet.pts for packet in shown], dtype=np.int64))
         table = _table(source, "pts", pts, _keys_by_pts(pts, packets), first)
-        return replace(table, direct=_direct(source, packets))
+        return replace(table, direct=_direct(source, packets)), False
 
 
 def _read_packets(source: Source, file: BinaryIO) -> tuple[list[_Packet], Any]:
