@@ -20,7 +20,16 @@ from vssl_core.types import Split, VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.video.loader import ordered_map
 
-__all__ = ["Index", "Ledger", "audit", "build_index", "loader_threads", "num_missing"]
+__all__ = [
+    "Index",
+    "Ledger",
+    "audit",
+    "build_index",
+    "loader_threads",
+    "num_missing",
+    "subset",
+    "target_subset",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +199,8 @@ def _carve(
 ) -> tuple[tuple[VideoRecord, ...], tuple[VideoRecord, ...]]:
     """Give whole groups to validation, in the order of a hash of their names.
 
-    A group goes over while some class of its videos has not yet given its share, and only if every class
-    that it holds keeps a training video elsewhere.
+    A group goes over while some class of its videos has not yet given its share (once the share of all is
+    met, only while none of its classes has), and only if every class keeps a training video elsewhere.
     """
     groups: dict[str, list[VideoRecord]] = {}
     for record in train:
@@ -201,7 +210,8 @@ def _carve(
     taken: set[str] = set()
     for name in sorted(groups, key=lambda group: key_digest("validation", group)):
         needed = Counter(record.label for record in groups[name])
-        if all(given[label] >= fraction * total[label] for label in needed):
+        enough = [given[label] >= fraction * total[label] for label in needed]
+        if all(enough) or (len(taken) >= fraction * len(train) and any(enough)):
             continue
         if any(given[label] + count >= total[label] for label, count in needed.items()):
             continue

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vssl_core import controls, registry
+from vssl_core.cache_dir import user_cache
 from vssl_core.cells import CellSpec, Component, EvaluationSpec
-from vssl_core.data import Index, build_index
+from vssl_core.data import Index, build_index, loader_threads, subset, target_subset
 from vssl_core.errors import PluginLoadError, UsageError
 from vssl_core.options import build_options
+from vssl_core.overlap.guard import refuse_overlap
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.run_cell import open_dataset
@@ -89,6 +93,7 @@ class _Planner:
         targets = [self.component("dataset", named, "target") for named in request.targets]
         self._check_flips(targets)
         evaluations = [self._evaluation(e, target) for target in targets for e in evaluators]
+        self._check_overlap(pretrain, targets)
         digest = self.index(pretrain).unlabelled_digest
         cells: list[tuple[CellSpec, Sequence[EvaluationSpec]]] = []
         for seed in request.seeds:
@@ -160,6 +165,32 @@ class _Planner:
                     f"{other!r}, and protocol.evaluation.augmentation is crop_flip: labels would be wrong. "
                     "Set it to crop or center."
                 )
+
+    def _check_overlap(self, pretrain: Component, targets: Sequence[Component]) -> None:
+        """Videos that are pretrained on against those that are tested on, where the protocol wants it."""
+        if self._protocol.data.overlap == "allow":
+            return
+        for target in targets:
+            refuse_overlap(
+                subset(self.index(pretrain).parts["train"], self._protocol.data),
+                target_subset(self.index(target), self._protocol).parts["test"],
+                names=(pretrain.name, target.name),
+                command=self._overlap_command(pretrain, target),
+                cache=user_cache(),
+                progress=self._progress,
+                processes=loader_threads(),
+            )
+
+    def _overlap_command(self, *sides: Component) -> str:
+        words = ["vssl", "data", "overlap", *(side.spec for side in sides)]
+        words += ["--part-a", "train", "--part-b", "test"]
+        for letter, side in zip("ab", sides, strict=True):
+            usual = _load("dataset", side, self.classes).Options().model_dump(mode="json")
+            changed = {key: value for key, value in side.options.items() if value != usual.get(key)}
+            for key, value in changed.items():
+                text = value if isinstance(value, str) else json.dumps(value)
+                words += ["-o", f"{letter}.{key}={text}"]
+        return shlex.join(words)
 
     def _check_fit(self, task: Component, backbone: Component) -> None:
         """A task that needs what the backbone does not provide is refused before anything runs."""

@@ -55,6 +55,8 @@ class Data(_Part):
     """Which subset; subsets of one seed are nested."""
     unreadable: Literal["strict", "lenient"] = "strict"
     """A video that cannot be read stops the cell (strict) or is left out by id (lenient)."""
+    overlap: Literal["allow", "forbid"] = "allow"
+    """forbid: nothing starts while a pretraining video shows the same as a test video of a target."""
     validation_fraction: float = Field(0.15, gt=0, lt=0.9)
     """Share of the training videos carved out by group where a dataset has no validation part."""
     held_out_videos: int = Field(64, ge=2)

@@ -1,7 +1,7 @@
 """Do two sets of videos share content? By bytes, and by pictures, whatever their codec, size and name.
 
 Every file is read once for its digest and the hashes of its frames, which are kept in the user's cache. Pairs
-that may be alike (`candidates`) are looked at closely (`likeness`).
+that may be alike (`buckets`) are looked at closely (`likeness`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from vssl_core.errors import VideoError
 from vssl_core.ledger import gather
-from vssl_core.overlap.candidates import candidates
+from vssl_core.overlap.buckets import candidates
 from vssl_core.overlap.likeness import ALIKE, Alignment, Detail, align, look_closely
 from vssl_core.progress import Progress
 from vssl_core.types import VideoRecord

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vssl_core.overlap.candidates import LEAST_OVERLAP
+from vssl_core.overlap.buckets import LEAST_OVERLAP
 from vssl_core.video.fingerprint import frequencies, nearest, small_frames
 from vssl_core.video.scan import scan
 

@@ -23,7 +23,7 @@ from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
 from vssl_core.seeding import key_digest
 from vssl_core.types import Split, VideoRecord
-from vssl_plugins.datasets.grouping import GroupPattern, group_of
+from vssl_plugins.datasets.grouping import GroupPattern, group_of, refuse_parted_sources
 from vssl_plugins.datasets.video_files import find_videos
 from vssl_plugins.datasets.walk import VIDEO_EXTENSIONS
 
@@ -54,7 +54,8 @@ class FolderOptions(Options):
     """Share of each class for validation, where parts are drawn."""
     group_pattern: GroupPattern = None
     """Regular expression, searched in the id: videos of equal match (of its first group, if it has one)
-    come from one source and stay together. null: every video is a source of its own."""
+    come from one source and stay together. null: every video is a source of its own, but for clips with
+    names of UCF101, which say it."""
 
     @model_validator(mode="after")
     def _leaves_training_videos(self) -> FolderOptions:
@@ -174,6 +175,7 @@ class Folder(VideoDataset):
         parts: dict[Split, list[VideoRecord]] = {"train": [], "validation": [], "test": []}
         for record in records:
             parts[splits.get(record.video_id) or drawn.get(_source(record), "train")].append(record)
+        refuse_parted_sources("folder", parts)
         return parts
 
     def _draw(self, records: Sequence[VideoRecord]) -> dict[str, Split]:

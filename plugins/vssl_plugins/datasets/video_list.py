@@ -52,7 +52,8 @@ class VideoListOptions(Options):
     """A file with the name of each class on a line; empty: classes have their numbers for names."""
     group_pattern: GroupPattern = None
     """Regular expression, searched in the path: videos of equal match (of its first group, if it has one)
-    come from one source and stay together. null: every video is a source of its own."""
+    come from one source and stay together. null: every video is a source of its own, but for clips with
+    names of UCF101, which say it."""
 
 
 class VideoList(VideoDataset):

@@ -278,3 +278,32 @@ def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(tmp_path: Path)
             opened(tmp_path)
     finally:
         (tmp_path / "b").chmod(0o755)
+
+
+def test_clips_of_one_source_of_ucf101_stay_together(tmp_path: Path) -> None:
+    names = [
+        f"{action}/v_{action}_g{group:02d}_c{clip:02d}.avi"
+        for action in ("Archery", "Surfing")
+        for group in range(1, 9)
+        for clip in range(1, 4)
+    ]
+    for name in names:
+        path = tmp_path / "hash" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    data = Folder(Folder.Options(root=str(tmp_path / "hash")), DatasetContext(tmp_path, quiet_progress()))
+    groups = {part: {r.group for r in data.records(part)} for part in ("train", "validation", "test")}
+    assert groups["test"]
+    assert groups["validation"]
+    assert sum(map(len, groups.values())) == len(set.union(*groups.values())) == 16
+    for place, name in enumerate(names):  # a random split, as some have it on disk
+        path = tmp_path / "random" / ("test" if place % 3 == 0 else "train") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for options in ({}, {"group_pattern": ".*"}):
+        options["root"] = str(tmp_path / "random")
+        data = Folder(Folder.Options(**options), DatasetContext(tmp_path, quiet_progress()))
+        with pytest.raises(
+            DatasetError, match=r"is in 'train' and .* in 'test', and both are cut from source"
+        ):
+            data.prepare()

@@ -18,6 +18,7 @@ from copies import cache_of, counts, ids, make, opened, paths, write
 from vssl_core.data import audit
 from vssl_core.errors import DatasetError, StoreError, VideoError
 from vssl_core.interfaces import DatasetContext
+from vssl_core.ledger import DecodeLedger
 from vssl_core.progress import quiet_progress
 from vssl_core.protocol import Data
 from vssl_core.video import FrameReader
@@ -383,12 +384,12 @@ def test_names_that_are_no_unicode_and_links_that_lead_nowhere_are_told(root: Pa
     assert verified(root) == []
 
 
-def test_a_video_that_is_gone_when_it_is_needed_is_named(root: Path) -> None:
+def test_a_video_that_is_gone_when_it_is_needed_is_named(root: Path, tmp_path: Path) -> None:
     data = opened(UCF101, root)
     gone = data.records("test")[0]
     Path(gone.path).unlink()
     with pytest.raises(VideoError, match="v_Jump_g01_c01"):
-        audit([gone], FrameReader(), data=Data(), progress=quiet_progress())
+        audit([gone], FrameReader(), ledger=DecodeLedger(tmp_path), data=Data(), progress=quiet_progress())
 
 
 def test_annotations_that_are_no_files_do_not_hang(root: Path) -> None:

@@ -62,7 +62,9 @@ def test_six_real_classes_and_the_missing_ones_are_told(
     index = build_index("ucf101", data, Data())
     groups = [{record.group for record in part} for part in index.parts.values()]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 6 * 25
-    assert len(index.parts["validation"]) > 0
+    parts = {part: {r.label for r in records} for part, records in index.parts.items()}
+    assert parts["validation"] == parts["train"] == {2, 8, 40, 63, 66, 87}
+    assert 0.15 <= len(index.parts["validation"]) / train < 0.25
 
 
 def test_groups_of_one_split_never_stand_on_both_sides(lists: Path, tmp_path: Path) -> None:
@@ -183,3 +185,19 @@ def test_no_label_depends_on_what_is_here(tmp_path: Path) -> None:
         "v_HammerThrow_g08_c01",
         "v_Hammering_g08_c01",
     )
+
+
+def test_lists_that_part_the_clips_of_a_source_are_refused(tmp_path: Path, lists: Path) -> None:
+    """A random split of the real lists: every second clip for testing."""
+    lines = [
+        line.split()[0]
+        for name in ("trainlist01.txt", "testlist01.txt")
+        for line in (lists / name).read_text().splitlines()
+    ]
+    parts = {"trainlist01__txt": "\n".join(lines[::2]), "testlist01__txt": "\n".join(lines[1::2])}
+    random = write(tmp_path / "random", **parts, classInd__txt=(lists / "classInd.txt").read_text())
+    root = make(tmp_path / "R", lines[:8], b"")
+    with pytest.raises(
+        DatasetError, match=r"both are cut from source 'ApplyEyeMakeup_g08' of UCF101.*official"
+    ):
+        opened(UCF101, root, annotations=str(random))

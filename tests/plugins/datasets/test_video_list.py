@@ -148,3 +148,22 @@ def test_lists_are_needed_and_must_be_files(tmp_path: Path) -> None:
     write(tmp_path, l__txt="a.mp4 x\n", c__txt="x\ny\nx\n")
     with pytest.raises(DatasetError, match=r"c\.txt', line 3, is 'x', which stands there before"):
         opened(VideoList, tmp_path / "R", train=str(tmp_path / "l.txt"), classes=str(tmp_path / "c.txt"))
+
+
+def test_lists_that_part_the_clips_of_a_source_of_ucf101_are_refused(tmp_path: Path) -> None:
+    root = make(tmp_path / "R", [f"x/v_Archery_g0{g}_c0{c}.avi" for g in (1, 2) for c in (1, 2)])
+    good = write(
+        tmp_path / "good",
+        train__txt="x/v_Archery_g01_c01.avi 0\nx/v_Archery_g01_c02.avi 0",
+        test__txt="x/v_Archery_g02_c01.avi 0\nx/v_Archery_g02_c02.avi 0",
+    )
+    assert {r.group for r in opened(VideoList, root, annotations=str(good)).records("test")} == {
+        "Archery_g02"
+    }
+    bad = write(
+        tmp_path / "bad",
+        train__txt="x/v_Archery_g01_c01.avi 0\nx/v_Archery_g02_c01.avi 0",
+        test__txt="x/v_Archery_g01_c02.avi 0\nx/v_Archery_g02_c02.avi 0",
+    )
+    with pytest.raises(DatasetError, match=r"'list': .*both are cut from source 'Archery_g01' of UCF101"):
+        opened(VideoList, root, annotations=str(bad))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 from vssl_core.types import Inventory, InventoryList, Split, VideoRecord
+from vssl_plugins.datasets.grouping import refuse_parted_sources
 from vssl_plugins.datasets.official.index_file import Index
 from vssl_plugins.datasets.official.source import Source
 from vssl_plugins.datasets.official.subsets import choose, held_out
@@ -56,7 +57,7 @@ def _filled(one: InventoryList, ids: Sequence[str], here: set[str]) -> Inventory
 def records(
     source: Source, index: Index, lists: Sequence[InventoryList]
 ) -> Mapping[Split, list[VideoRecord]]:
-    """The videos of each part that are here, by id."""
+    """The videos of each part that are here, by id. Raises DatasetError where parts share a source."""
     part_of = {video_id: one.part for one in lists for video_id in one.found}
     parts: dict[Split, list[VideoRecord]] = {split: [] for split in get_args(Split)}
     top = f"{source.root}".rstrip("/")
@@ -66,6 +67,7 @@ def records(
             parts[part].append(VideoRecord(entry.video_id, f"{top}/{video.path}", entry.label, entry.group))
     for several in parts.values():
         several.sort(key=lambda record: record.video_id)
+    refuse_parted_sources(source.name, parts)
     return parts
 
 

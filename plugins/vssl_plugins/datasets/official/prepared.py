@@ -27,9 +27,11 @@ class PreparedVideos:
 
         Raises:
             UsageError: There is no such folder.
-            DatasetError: An annotation file is lacking or malformed, or a subset cannot be taken.
+            DatasetError: An annotation file is lacking or malformed, a subset cannot be taken, or parts
+                share a source.
             StoreError: The cache cannot be written.
         """
+        _ = self._parts
         if any(one.missing for one in self._lists):
             self._context.progress.say(parts.summary(self._source, self._index, self._lists))
 

@@ -1,0 +1,251 @@
+"""Recall and precision of `vssl data overlap` on copies planted among real videos, and on natural twins.
+
+    python benchmarks/overlap.py [--work DIR] [--every 1]
+
+Videos: all of the test data beside the checkout. Of some of them copies are made, each changed in one way or in
+several at once; then all videos are searched for all copies, and for each other. A copy counts as found where
+it is paired with its own source, and every other pair counts as wrong unless the two sources are twins: pairs
+in `TWINS` were found by earlier searches and looked at by eye. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from vssl_core.overlap import ALIKE, Overlap, Pair, find_overlap
+from vssl_core.progress import terminal_progress
+from vssl_core.types import VideoRecord
+
+SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+SOURCES = {"ucf101-6/UCF-101": 24, "weizmann": 6, "clips": 1}  # folder → each how manieth is copied
+ENDINGS = (".mp4", ".avi", ".webm", ".mkv", ".mov")
+MOST_FRAMES = 400  # of a copy
+
+Frames = list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a copy differs from its source."""
+
+    frames: Callable[[Frames], Frames] = lambda frames: frames
+    codec: str = "libx264"
+    options: tuple[tuple[str, str], ...] = (("crf", "26"),)
+    size: Callable[[int, int], tuple[int, int]] = lambda width, height: (width, height)
+    suffix: str = ".mp4"
+
+
+def _brighter(gain: float, offset: float) -> Callable[[Frames], Frames]:
+    return lambda frames: [
+        np.clip(f.astype(np.float32) * gain + offset, 0, 255).astype(np.uint8) for f in frames
+    ]
+
+
+def _cut(start: float, end: float) -> Callable[[Frames], Frames]:
+    return lambda frames: frames[round(len(frames) * start) : len(frames) - round(len(frames) * end)]
+
+
+VP9 = (("deadline", "realtime"), ("cpu-used", "8"), ("b", "120k"))
+CHANGES = {
+    "H.264, crf 36": Change(options=(("crf", "36"),)),
+    "VP9, 120 kb/s": Change(codec="libvpx-vp9", options=VP9, suffix=".webm"),
+    "MPEG-4 part 2, 150 kb/s": Change(codec="mpeg4", options=(("b", "150k"),), suffix=".avi"),
+    "half the size": Change(size=lambda width, height: (width // 2, height // 2)),
+    "128 x 128, aspect not kept": Change(size=lambda width, height: (128, 128)),
+    "first 10 % cut off": Change(_cut(0.1, 0)),
+    "last 10 % cut off": Change(_cut(0, 0.1)),
+    "5 % cut off at both ends": Change(_cut(0.05, 0.05)),
+    "brighter: x 1.15 + 20": Change(_brighter(1.15, 20)),
+    "darker: x 0.75 - 10": Change(_brighter(0.75, -10)),
+    "first 8 %, x 1.1 + 10, 2/3 size, crf 34": Change(
+        lambda frames: _brighter(1.1, 10)(_cut(0.08, 0)(frames)),
+        options=(("crf", "34"),),
+        size=lambda width, height: (width * 2 // 3, height * 2 // 3),
+    ),
+}
+
+SAME_SHOW = [
+    # UCF101 has these under several names, in groups that its authors hold for different sources.
+    ("v_BasketballDunk_g01", "v_BasketballDunk_g10"),
+    ("v_BasketballDunk_g01", "v_BasketballDunk_g11"),
+    ("v_HorseRace_g04", "v_HorseRace_g23"),
+]
+TWINS: set[frozenset[str]] = set()
+
+
+def is_twin(one: str, other: str) -> bool:
+    """Whether two stems name one content: the same clip in two encodings, or a known twin."""
+    if one == other or frozenset((one, other)) in TWINS:
+        return True
+    groups = {one.rpartition("_")[0], other.rpartition("_")[0]}
+    return any(groups == set(pair) for pair in SAME_SHOW)
+
+
+def main() -> None:
+    """Plant, search, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--work", type=Path, help="keep copies and hashes here  [default: a folder of its own]"
+    )
+    parser.add_argument("--every", type=int, default=1, help="copy fewer videos still: each how manieth")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    if not SHARED.is_dir():
+        raise SystemExit(f"the test data is not beside the checkout: {SHARED}")
+    with tempfile.TemporaryDirectory() as folder:
+        work = arguments.work or Path(folder)
+        originals = {name: _videos(SHARED / name) for name in SOURCES}
+        chosen = [
+            path for name, every in SOURCES.items() for path in originals[name][:: every * arguments.every]
+        ]
+        copies = _plant(chosen, work / "copies", arguments.processes)
+        everything = _records(path for found in originals.values() for path in found)
+
+        def search(left: Sequence[VideoRecord], right: Sequence[VideoRecord] | None) -> Overlap:
+            return find_overlap(
+                left, right, cache=work / "cache", progress=terminal_progress(), processes=arguments.processes
+            )
+
+        _show_copies(search(everything, _records(copies)), copies)
+        _show_originals(search(everything, None), len(everything))
+
+
+# ------------------------------------------------------------------------------------------------ copies
+
+
+def _videos(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in ENDINGS and path.is_file())
+
+
+def _records(paths: Iterable[Path]) -> list[VideoRecord]:
+    return [VideoRecord(path.stem, str(path.resolve())) for path in paths]
+
+
+def _plant(sources: Sequence[Path], folder: Path, processes: int) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(processes) as pool:
+        made = list(pool.map(_copies_of, sources, [folder] * len(sources)))
+    return [path for paths in made for path in paths]
+
+
+def _copies_of(source: Path, folder: Path) -> list[Path]:
+    """`stem@place in CHANGES` for each change; nothing for a file that cannot be read."""
+    targets = [
+        folder / f"{source.stem}@{place}{change.suffix}" for place, change in enumerate(CHANGES.values())
+    ]
+    if all(target.exists() for target in targets):
+        return targets
+    try:
+        frames, rate = _read(source)
+    except av.FFmpegError:
+        return []
+    for target, change in zip(targets, CHANGES.values(), strict=True):
+        part = target.with_name(f"part-{target.name}")
+        _write(part, change, frames, rate)
+        part.rename(target)
+    return targets
+
+
+def _read(path: Path) -> tuple[Frames, Fraction]:
+    with av.open(str(path), metadata_errors="ignore") as file:
+        stream = file.streams.video[0]
+        frames = []
+        for frame in file.decode(stream):
+            frames.append(
+                np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+            )
+            if len(frames) == MOST_FRAMES:
+                break
+        return frames, stream.average_rate or Fraction(25)
+
+
+def _write(path: Path, change: Change, frames: Frames, rate: Fraction) -> None:
+    shown = change.frames(frames)
+    width, height = (side - side % 2 for side in change.size(shown[0].shape[1], shown[0].shape[0]))
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream(
+            change.codec, rate=rate.limit_denominator(1000), options=dict(change.options)
+        )
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for array in shown:
+            small = cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(small, format="rgb24")))
+        file.mux(stream.encode(None))
+
+
+# ----------------------------------------------------------------------------------------------- showing
+
+
+def _show_copies(found: Overlap, copies: Sequence[Path]) -> None:
+    names = list(CHANGES)
+    distances: dict[str, list[float]] = {name: [] for name in names}
+    seen, right, wrong = set(), 0, []
+    for pair in found.pairs:
+        source, _, place = pair.right.video_id.rpartition("@")
+        if not is_twin(pair.left.video_id, source):
+            wrong.append(pair)
+            continue
+        right += 1
+        if pair.left.video_id == source and pair.right.video_id not in seen:
+            seen.add(pair.right.video_id)
+            distances[names[int(place)]].append(pair.distance)
+    total = len(copies) // len(names)
+    print(f"| change | copies | found | recall | median distance | largest, up to {ALIKE} |")
+    print("| :-- | --: | --: | --: | --: | --: |")
+    for name, some in distances.items():
+        middle, most = (f"{median(some):.3f}", f"{max(some):.3f}") if some else ("–", "–")
+        print(f"| {name} | {total} | {len(some)} | {100 * len(some) / total:.1f} % | {middle} | {most} |")
+    hits = sum(map(len, distances.values()))
+    print(f"| **all** | {len(copies)} | {hits} | {100 * hits / len(copies):.1f} % | | |")
+    videos, others = found.compared
+    print(
+        f"\n{videos:,} videos x {others:,} copies: {right + len(wrong):,} pairs found, {len(wrong)} of them wrong:",
+        end=" ",
+    )
+    print(f"precision {100 * right / max(1, right + len(wrong)):.1f} %.\n")
+    _list(wrong)
+
+
+def _show_originals(found: Overlap, count: int) -> None:
+    right = [pair for pair in found.pairs if is_twin(pair.left.video_id, pair.right.video_id)]
+    wrong = [pair for pair in found.pairs if pair not in right]
+    kinds = {kind: sum(pair.kind == kind for pair in right) for kind in ("exact", "near")}
+    print(
+        f"\n{count:,} videos with each other: {len(found.pairs):,} pairs found; {kinds['exact']} of equal bytes and"
+    )
+    print(f"{kinds['near']} near ones are twins, {len(wrong)} are not.\n\nTwins:\n")
+    _list(right)
+    print("\nNot twins:\n")
+    _list(wrong)
+
+
+def _list(pairs: Sequence[Pair]) -> None:
+    print("| kind | distance | offset s | one | other |\n| :-- | --: | --: | :-- | :-- |")
+    for pair in pairs:
+        ids = f"`{_place(pair.left)}` | `{_place(pair.right)}`"
+        print(f"| {pair.kind} | {pair.distance:.3f} | {pair.offset_seconds:+.2f} | {ids} |")
+
+
+def _place(record: VideoRecord) -> str:
+    path = Path(record.path)
+    return (
+        path.relative_to(SHARED.resolve()).as_posix() if path.is_relative_to(SHARED.resolve()) else path.name
+    )
+
+
+if __name__ == "__main__":
+    main()
