@@ -41,8 +41,9 @@ class DecodeLedger:
     """
 
     def __init__(self, cache: Path) -> None:
-        decoder = FrameReader().decode_parameters
-        by = ", ".join(f"{name} {decoder[name]}" for name in ("decoder", "pyav", "libavcodec", "libavformat"))
+        after = {"colour", "short_side", "resize"}  # what happens to frames that are decoded
+        decoder = {name: v for name, v in FrameReader().decode_parameters.items() if name not in after}
+        by = ", ".join(f"{name} {version}" for name, version in decoder.items())
         self._journal = FileJournal(cache / "ledger", by=by)
 
     def look_up(self, record: VideoRecord) -> Decoded | None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
-from tiny_dataset import drifting, write_video
+from tiny_dataset import Tiny, drifting, write_video
 
 from vssl_core.bench import BenchResult, bench
 from vssl_core.cli import main
 from vssl_core.errors import DatasetError
+from vssl_core.interfaces import DatasetContext
+from vssl_core.planning import Plan, Request, make_plan
 from vssl_core.progress import quiet_progress
+from vssl_core.protocol import load_protocol
+from vssl_core.report import load_report, render
 
 TINY = f"{Path(__file__).resolve().parents[1] / 'tiny_dataset.py'}:Tiny"
 
@@ -90,47 +95,44 @@ def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.Ca
     assert message in capsys.readouterr().err
 
 
-def small_bench(runs: Path, **options: object) -> BenchResult:
+def small_bench(runs: Path, pretrain: Path, *, unreadable: str) -> BenchResult:
     return bench(
-        "rotnet", pretrain=options.pop("pretrain", TINY), targets=[TINY], evaluators=["retrieval"],
+        "rotnet", pretrain=str(pretrain), targets=[Tiny], evaluators=["retrieval"],
         protocol="smoke", runs=runs, controls=False, progress=quiet_progress(),
-        options={"protocol": {f"data.{name}": value for name, value in options.items()}},
+        options={"protocol": {"data.unreadable": unreadable}},
     )  # fmt: skip
 
 
+def planned(pretrain: Path, overlap: str) -> Plan:
+    request = Request(
+        task="rotnet", backbone="shufflenet", pretrain=str(pretrain), targets=[TINY],
+        evaluators=["retrieval"], seeds=[0], options={}, controls=False,
+    )  # fmt: skip
+    return make_plan(request, load_protocol("smoke", {"data.overlap": overlap}), progress=quiet_progress())
+
+
 def test_a_protocol_can_forbid_overlap(root: Path, tmp_path: Path) -> None:
-    from tiny_dataset import Tiny
-
-    from vssl_core import DatasetContext
-
     made = Tiny(Tiny.Options(), DatasetContext(tmp_path / "cache" / "datasets", quiet_progress()))
     made.prepare()
-    (root / "none.mp4").unlink()
-    (root / "odd\nname.mp4").unlink()
-    small_bench(tmp_path / "sound", overlap="forbid", pretrain=str(root))
+    assert planned(root, "forbid").cells
     shutil.copy(made.records("test")[3].path, root / "leak.mp4")
-    with pytest.raises(
-        DatasetError, match=r"'leak\.mp4' and 'test-3' \(exact.*`vssl data overlap folder .*a\.root="
-    ):
-        small_bench(tmp_path / "leaking", overlap="forbid", pretrain=str(root))
-    small_bench(tmp_path / "leaking", pretrain=str(root))
+    message = r"'leak\.mp4' and 'test-3' \(exact.*`vssl data overlap folder .* -o a\.root=.*/R`"
+    with pytest.raises(DatasetError, match=message) as caught:
+        planned(root, "forbid")
+    assert planned(root, "allow").cells
+    words = shlex.split(str(caught.value).split("`")[1])
+    assert main(words[1:]) == 1
 
 
 def test_lenient_rows_say_how_many_videos_were_used(root: Path, tmp_path: Path) -> None:
-    result = small_bench(tmp_path / "runs", unreadable="lenient", pretrain=str(root))
+    result = small_bench(tmp_path / "runs", root, unreadable="lenient")
     assert result.failures == {}
     row = result.rows[0]
     listed = 8 + 16 + 8 + 8
     assert (row.videos_used, row.videos_listed) == (listed - 2, listed)
     assert row.coverage == (listed - 2) / listed
-    assert "38/40" in main_text(tmp_path / "runs")
-    strict = small_bench(tmp_path / "strict", pretrain=str(root))
+    assert "38/40" in render(load_report(tmp_path / "runs"), "md")
+    strict = small_bench(tmp_path / "strict", root, unreadable="strict")
     (reason,) = strict.failures.values()
     assert "none.mp4" in reason or "odd" in reason
     assert "vssl data audit" in reason
-
-
-def main_text(runs: Path) -> str:
-    from vssl_core.report import load_report, render
-
-    return render(load_report(runs), "md")

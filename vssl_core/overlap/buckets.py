@@ -61,9 +61,11 @@ def _buckets(hashes: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
 def _equal(keys: np.ndarray) -> Iterator[np.ndarray]:
     """Rows of equal keys, where there are several."""
     order = np.argsort(keys, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
-        if len(rows) > 1:
-            yield rows
+    edges = np.flatnonzero(np.diff(keys[order])) + 1
+    starts, ends = np.append(0, edges), np.append(edges, len(keys))
+    several = ends - starts > 1
+    for start, end in zip(starts[several].tolist(), ends[several].tolist(), strict=True):
+        yield order[start:end]
 
 
 def hash_distance(one: np.ndarray, other: np.ndarray) -> float:

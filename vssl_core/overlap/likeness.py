@@ -29,6 +29,7 @@ ALIKE = 0.15
 _NOISE = 2.0
 _MEAN_WEIGHT = 10.0
 _COUNT = 16
+_COARSE = np.array([place for place in range(_COUNT**2 - 1) if max(divmod(place + 1, _COUNT)) < 8])
 _MOST_FRAMES = 1500
 
 
@@ -91,18 +92,17 @@ def _at(video: Detail, rate: float) -> np.ndarray:
 
 
 def _best_shift(left_TF: np.ndarray, right_TF: np.ndarray) -> int:
-    """The shift of `left` against `right` with the smallest mean squared difference."""
-    needed = max(1, int(np.ceil(LEAST_OVERLAP * min(len(left_TF), len(right_TF)))))
-    products = left_TF @ right_TF.T
-    left, right = (np.append(0.0, np.cumsum((x.astype(np.float64) ** 2).sum(1))) for x in (left_TF, right_TF))
+    """The shift of `left` against `right` with the smallest mean squared difference of coarse pictures."""
+    left, right = left_TF[:, _COARSE], right_TF[:, _COARSE]
+    needed = max(1, int(np.ceil(LEAST_OVERLAP * min(len(left), len(right)))))
     best, least = 0, np.inf
-    for shift in range(needed - len(left_TF), len(right_TF) - needed + 1):
+    for shift in range(needed - len(left), len(right) - needed + 1):
         first, start = max(0, -shift), max(0, shift)
-        count = min(len(left_TF) - first, len(right_TF) - start)
-        power = left[first + count] - left[first] + right[start + count] - right[start]
-        difference = (power - 2 * float(np.trace(products, offset=shift))) / count
-        if difference < least - 1e-9:
-            best, least = shift, difference
+        count = min(len(left) - first, len(right) - start)
+        difference = (left[first : first + count] - right[start : start + count]).ravel()
+        power = float(np.einsum("i,i->", difference, difference)) / count
+        if power < least:
+            best, least = shift, power
     return best
 
 
