@@ -25,9 +25,11 @@ import av
 import cv2
 import numpy as np
 
+from vssl_core.errors import VideoError
 from vssl_core.overlap import ALIKE, Overlap, Pair, find_overlap
 from vssl_core.progress import terminal_progress
 from vssl_core.types import VideoRecord
+from vssl_core.video.scan import scan
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 BYTE_TWINS = {"v_BasketballDunk_g08_c03", "v_BasketballDunk_g08_c04"}
@@ -153,7 +155,7 @@ def _copies_of(source: Path, folder: Path) -> list[Path]:
         return targets
     try:
         frames, rate = _read(source)
-    except av.FFmpegError:
+    except (VideoError, av.FFmpegError):
         return []
     for target, change in zip(targets, CHANGES.values(), strict=True):
         part = target.with_name(f"part-{target.name}")
@@ -163,6 +165,7 @@ def _copies_of(source: Path, folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> tuple[Frames, Fraction]:
+    rate = scan(str(path)).fps  # the header's may be wrong, and the copy would play at another speed
     with av.open(str(path), metadata_errors="ignore") as file:
         stream = file.streams.video[0]
         frames = []
@@ -172,7 +175,7 @@ def _read(path: Path) -> tuple[Frames, Fraction]:
             )
             if len(frames) == MOST_FRAMES:
                 break
-        return frames, stream.average_rate or Fraction(25)
+        return frames, rate
 
 
 def _write(path: Path, change: Change, frames: Frames, rate: Fraction) -> None:

@@ -17,7 +17,7 @@ __all__ = ["LEAST_OVERLAP", "candidates", "hash_distance"]
 LEAST_OVERLAP = 0.8  # of the shorter video
 _BANDS = {4: 200_000, 3: 5_000_000}  # so many bands up to so many frames; 2 above
 _LARGE = 256  # videos in a bucket, above which it is divided by whole hashes
-_MOST_BITS = 12.0  # of 63, mean over the frames; copies that were cut differ in up to 10
+_MOST_BITS = 18.0  # of 63, mean over the frames; copies that were cut between two frames differ in 17
 
 
 def candidates(hashes: Sequence[np.ndarray], *, num_left: int) -> Iterator[tuple[int, int]]:

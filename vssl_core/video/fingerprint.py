@@ -21,7 +21,7 @@ from vssl_core.video.decode import decode_some
 from vssl_core.video.scan import scan
 from vssl_core.video.table import FrameTable
 
-__all__ = ["METHOD", "STEP_SECONDS", "fingerprint", "frame_hashes", "frequencies", "nearest", "small_frames"]
+__all__ = ["METHOD", "STEP_SECONDS", "fingerprint", "frame_hashes", "nearest", "small_frames"]
 
 METHOD = "dct63 every 0.25 s, 1"
 """Raised when hashes change: journals of another method are passed over."""
@@ -77,10 +77,10 @@ def small_frames(path: str, table: FrameTable, wanted: Sequence[int] | np.ndarra
     return np.stack([small[number] for number in index.tolist()])
 
 
-def frequencies(frames_THW: np.ndarray, count: int) -> np.ndarray:
-    """The `count` x `count` lowest frequencies of each frame but for its mean, (T, count² - 1) float32."""
+def _frequencies(frames_THW: np.ndarray) -> np.ndarray:
+    """The 8 x 8 lowest frequencies of each frame but for its mean, (T, 63) float32."""
     place = np.arange(_SIDE)
-    basis = np.cos(np.pi * np.arange(count)[:, None] * (2 * place + 1) / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
+    basis = np.cos(np.pi * np.arange(8)[:, None] * (2 * place + 1) / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
     basis[0] /= np.sqrt(2)
     basis = basis.astype(np.float32)
     found: np.ndarray = basis @ frames_THW.astype(np.float32) @ basis.T
@@ -89,7 +89,7 @@ def frequencies(frames_THW: np.ndarray, count: int) -> np.ndarray:
 
 def frame_hashes(frames_THW: np.ndarray) -> np.ndarray:
     """A hash (T,) uint64, little-endian, of each grey frame."""
-    low = frequencies(frames_THW, 8)
+    low = _frequencies(frames_THW)
     bits = np.zeros((len(low), 64), np.uint8)
     bits[:, 1:] = low > np.median(low, axis=1, keepdims=True)
     bits[frames_THW.std(axis=(1, 2)) < _FLAT] = 0
