@@ -59,8 +59,8 @@ def write(
     return path
 
 
-def brighter(frames: list[np.ndarray]) -> list[np.ndarray]:
-    return [np.clip(f.astype(np.float32) * 0.85 + 35, 0, 255).astype(np.uint8) for f in frames]
+def brighter(frames: list[np.ndarray], gain: float = 0.85, offset: float = 35) -> list[np.ndarray]:
+    return [np.clip(f.astype(np.float32) * gain + offset, 0, 255).astype(np.uint8) for f in frames]
 
 
 COPIES: dict[str, Callable[[Path, list[np.ndarray]], Path]] = {
@@ -70,6 +70,7 @@ COPIES: dict[str, Callable[[Path, list[np.ndarray]], Path]] = {
     "beginning": lambda folder, frames: write(folder / "beginning.mp4", frames[6:]),
     "end": lambda folder, frames: write(folder / "end.mp4", frames[:-6]),
     "light": lambda folder, frames: write(folder / "light.mp4", brighter(frames)),
+    "clipped": lambda folder, frames: write(folder / "clipped.mp4", brighter(frames, 1.15, 20)),
     "all": lambda folder, frames: write(
         folder / "all.webm", brighter(frames[5:]), codec="libvpx-vp9", size=(96, 80), deadline="realtime"
     ),

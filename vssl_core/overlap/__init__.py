@@ -27,7 +27,7 @@ from vssl_core.video.loader import ordered_map
 
 __all__ = ["ALIKE", "Overlap", "Pair", "find_overlap"]
 
-_DETAILS = 1024  # videos of which all frames are remembered, about 128 KiB each
+_DETAIL_BYTES = 512 << 20  # of frames that are remembered; a short video has about 100 KiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,7 @@ class _Details:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Detail] = OrderedDict()
+        self._bytes = 0
         self._lock = threading.Lock()
 
     def of(self, path: str) -> Detail:
@@ -157,10 +158,12 @@ class _Details:
         if detail is None:
             detail = look_closely(path)
         with self._lock:
-            self._kept[path] = detail
+            if path not in self._kept:
+                self._kept[path] = detail
+                self._bytes += detail.frames_TP.nbytes
             self._kept.move_to_end(path)
-            while len(self._kept) > _DETAILS:
-                self._kept.popitem(last=False)
+            while self._bytes > _DETAIL_BYTES:
+                self._bytes -= self._kept.popitem(last=False)[1].frames_TP.nbytes
         return detail
 
 
