@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UsageError,
         VideoError,
         VsslError,
+        WeightsError,
         did_you_mean,
     )
     from vssl_core.interfaces import (
@@ -114,6 +115,7 @@ __all__ = [
     "VideoRecord",
     "ViewSampler",
     "VsslError",
+    "WeightsError",
     "augmentation",
     "average_clips",
     "bench",
@@ -136,7 +138,7 @@ _MODULES = {
     "errors": """
         BusyError ContractError DataError DatasetError DivergedError HookError OptionError
         PluginError PluginLoadError ProtocolError SchemaError StoreError TrainingError
-        UnknownNameError UsageError VideoError VsslError did_you_mean
+        UnknownNameError UsageError VideoError VsslError WeightsError did_you_mean
     """,
     "interfaces": """
         API_VERSION Backbone CellHandle DatasetContext EvaluationContext EvaluationData

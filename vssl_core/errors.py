@@ -4,7 +4,8 @@
     ├── UsageError                exit code 2: the request cannot be meant
     │   ├── UnknownNameError      no such task, backbone, dataset, evaluator, preset …
     │   ├── OptionError           an option that does not exist or a value out of range
-    │   └── ProtocolError         a protocol document that is not valid
+    │   ├── ProtocolError         a protocol document that is not valid
+    │   └── WeightsError          a file of weights that does not fit the backbone
     ├── PluginError               a component that cannot be used
     │   ├── PluginLoadError       its import, base class or api_version fails
     │   ├── ContractError         it breaks its interface at run time
@@ -44,6 +45,7 @@ __all__ = [
     "UsageError",
     "VideoError",
     "VsslError",
+    "WeightsError",
     "did_you_mean",
 ]
 
@@ -70,6 +72,10 @@ class OptionError(UsageError):
 
 class ProtocolError(UsageError):
     """A protocol document that is not valid."""
+
+
+class WeightsError(UsageError):
+    """A file of weights that cannot be read or does not fit the backbone; the message lists the keys."""
 
 
 class PluginError(VsslError):

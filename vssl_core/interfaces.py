@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from vssl_core.augmentation.ops import Augmentation
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec, Inventory, InventoryList, Sampled, Split, VideoRecord
+from vssl_core.weights import KeyMap
 
 if TYPE_CHECKING:
     from vssl_core.progress import Progress
@@ -174,7 +175,8 @@ class PretextTask(nn.Module, ABC):
 class Backbone(nn.Module, ABC):
     """Turns clips into features. Subclasses set `embed_dim` (D) in `__init__`.
 
-    In eval mode the output of one clip does not depend on the others in its batch.
+    In eval mode the output of one clip does not depend on the others in its batch. The option `weights`,
+    a file, is the core's: after `__init__` it loads the file by the backbone's own names or by `key_maps`.
 
     `provides` names what a task may build on, in the words of `PretextTask.requires`; a task that needs more
     is refused before anything runs. A word promises members, so that tasks and backbones of different
@@ -189,6 +191,7 @@ class Backbone(nn.Module, ABC):
 
     Options: ClassVar[type[Options]] = Options
     provides: ClassVar[frozenset[str]] = frozenset({"feature_map"})
+    key_maps: Sequence[KeyMap] = ()
     paper: ClassVar[str] = ""
 
     embed_dim: int

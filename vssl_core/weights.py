@@ -1,0 +1,278 @@
+"""Published weights: read from a file, renamed by a named key map, loaded with every key accounted for.
+
+A backbone lists in `key_maps` the layouts that it can load beside its own; the core picks the one that
+accounts for every tensor of the file and of the network, and says which it was. Nothing is skipped in
+silence: what a map leaves out (a classifier) or leaves as initialised (a part that the publisher's network
+does not have) is named in the map, and anything else is an error that lists it.
+
+Pickled files are opened through torch's `weights_only` reader alone, which runs no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vssl_core.errors import WeightsError
+
+__all__ = ["OWN_NAMES", "KeyMap", "Loaded", "file_digest", "load_into", "load_weights"]
+
+_WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
+_PREFIXES = ("module.", "model.", "backbone.")
+_COUNTER = "num_batches_tracked"
+_SHOWN = 10
+
+Tensors = dict[str, Tensor]
+Convert = Callable[[Tensors, nn.Module], Tensors]
+"""(renamed tensors, the network) → the network's tensors: for inflation, splits, copies, resized tables.
+
+A source key that the map did not rename is still there under its old name. May raise WeightsError.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMap:
+    """How one published layout is named in this backbone.
+
+    Every pattern is a regular expression that is matched at the start of a key, after the wrappers that
+    training scripts add (`state_dict`, `module.`, `backbone.` …) are gone.
+
+    Args:
+        name: What errors and the run call it: `torchvision r3d_18`.
+        recognise: Each must match some key of the file; else the map is not tried.
+        rename: (pattern, replacement) of `re.sub`, one after the other, on every key that is kept.
+        drop: Keys of the file that have no place here: classifiers, index buffers.
+        initial: Keys of the network that the file does not have; they keep their initial values.
+        convert: Changes tensors after they were renamed; gets the network for its shapes.
+    """
+
+    name: str
+    recognise: tuple[str, ...] = ()
+    rename: tuple[tuple[str, str], ...] = ()
+    drop: tuple[str, ...] = ()
+    initial: tuple[str, ...] = ()
+    convert: Convert | None = None
+
+
+OWN_NAMES = KeyMap("names of vssl")
+"""The backbone's own state dict, as `vssl export` writes it; always tried first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `load_into` did.
+
+    Args:
+        key_map: Name of the map that fitted.
+        tensors: How many tensors of the network were set.
+        dropped: Keys of the file that the map leaves out.
+        initial: Keys of the network that keep their initial values.
+    """
+
+    key_map: str
+    tensors: int
+    dropped: tuple[str, ...]
+    initial: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{self.tensors} tensors by key map {self.key_map!r}"]
+        parts += [f"left out of the file: {_listed(self.dropped)}"] if self.dropped else []
+        parts += [f"as initialised: {_listed(self.initial)}"] if self.initial else []
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """How well one map accounts for a file."""
+
+    key_map: KeyMap
+    tensors: Tensors = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    initial: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    shapes: tuple[str, ...] = ()
+    refusal: str = ""
+
+    @property
+    def problems(self) -> int:
+        return len(self.missing) + len(self.unexpected) + len(self.shapes) + bool(self.refusal)
+
+    def text(self) -> str:
+        lists = {
+            "not in the file": self.missing,
+            "in the file and not expected": self.unexpected,
+            "of another shape": self.shapes,
+        }
+        parts = [f"{len(keys)} {what}: {_listed(keys)}" for what, keys in lists.items() if keys]
+        return "; ".join([*parts, *filter(None, [self.refusal])])
+
+
+# ----------------------------------------------------------------------------------------------- a file
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content.
+
+    Raises:
+        WeightsError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read weights {str(path)!r}: {error.strerror or error}.") from error
+
+
+def load_weights(path: Path) -> Tensors:
+    """The tensors of a safetensors or PyTorch file, without the wrappers that training scripts add.
+
+    Raises:
+        WeightsError: The file cannot be read, holds more than tensors and plain values, or no tensors.
+    """
+    content = _read(path)
+    tensors = _unwrapped(content)
+    if not tensors:
+        found = f"the entries {_listed(content)}" if isinstance(content, Mapping) else type(content).__name__
+        raise WeightsError(
+            f"{str(path)!r} holds no state dict: expected tensors by name, or one under "
+            f"{', '.join(repr(word) for word in _WRAPPERS)}; got {found}."
+        )
+    return _without_prefixes(tensors)
+
+
+def _read(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        if path.suffix == ".safetensors" or start[8:] == b"{":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"cannot read weights {str(path)!r}: {error.strerror or error}.") from error
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(
+            f"{str(path)!r} is no file of tensors alone, and anything else could run code when it is opened "
+            f"({reason}). Where you trust it, save its state dict anew: "
+            "safetensors.torch.save_file(state_dict, 'weights.safetensors')."
+        ) from error
+    except Exception as error:  # the readers raise anything on bytes that are no such file
+        raise WeightsError(f"{str(path)!r} is neither safetensors nor a PyTorch file ({error}).") from error
+
+
+def _unwrapped(content: Any) -> Tensors:
+    """The state dict inside what a training script saved; empty where there is none."""
+    if not isinstance(content, Mapping):
+        return {}
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        return {str(key): value for key, value in content.items()}
+    for word in _WRAPPERS:
+        if word in content:
+            return _unwrapped(content[word])
+    return {}
+
+
+def _without_prefixes(tensors: Tensors) -> Tensors:
+    """Take off what all keys begin with; `backbone.` also where only some do (heads lie beside it)."""
+    for prefix in _PREFIXES:
+        having = [key.startswith(prefix) for key in tensors]
+        if all(having) or (prefix == "backbone." and any(having)):
+            shorter = {key.removeprefix(prefix): value for key, value in tensors.items()}
+            return _without_prefixes(shorter) if len(shorter) == len(tensors) else tensors
+    return tensors
+
+
+# --------------------------------------------------------------------------------------- into a network
+
+
+def load_into(module: nn.Module, path: Path, maps: Sequence[KeyMap] = ()) -> Loaded:
+    """Set every tensor of `module` from a file, by its own names or by the first of `maps` that fits.
+
+    The counters of BatchNorm (`num_batches_tracked`), which old files lack and which nothing here reads,
+    may be missing; they keep their values.
+
+    Raises:
+        WeightsError: No map accounts for every key; the message lists those that are missing,
+            unexpected or of another shape under the map that came nearest. `module` is unchanged.
+    """
+    found = load_weights(path)
+    fits = [_fit(key_map, found, module) for key_map in (OWN_NAMES, *maps) if _recognises(key_map, found)]
+    fitting = next((fit for fit in fits if not fit.problems), None)
+    if fitting is None:
+        raise WeightsError(_why_not(path, module, fits, maps))
+    module.load_state_dict({**module.state_dict(), **fitting.tensors})
+    return Loaded(fitting.key_map.name, len(fitting.tensors), fitting.dropped, fitting.initial)
+
+
+def _why_not(path: Path, module: nn.Module, fits: Sequence[_Fit], maps: Sequence[KeyMap]) -> str:
+    nearest = min(fits, key=lambda fit: fit.problems)
+    known = ", ".join(repr(key_map.name) for key_map in (OWN_NAMES, *maps))
+    return (
+        f"the weights {str(path)!r} are not those of this {type(module).__name__}. Nearest is key map "
+        f"{nearest.key_map.name!r}, by which there are {nearest.text()}. It knows {known}; check the "
+        "backbone's name and options, or rename the keys."
+    )
+
+
+def _recognises(key_map: KeyMap, found: Tensors) -> bool:
+    return all(any(re.match(pattern, key) for key in found) for pattern in key_map.recognise)
+
+
+def _matches(key: str, patterns: Iterable[str]) -> bool:
+    return any(re.match(pattern, key) for pattern in patterns)
+
+
+def _fit(key_map: KeyMap, found: Tensors, module: nn.Module) -> _Fit:
+    dropped = tuple(key for key in found if _matches(key, key_map.drop))
+    tensors: Tensors = {}
+    for key in found:
+        if key in dropped:
+            continue
+        name = key
+        for pattern, replacement in key_map.rename:
+            name = re.sub(pattern, replacement, name)
+        if name in tensors:
+            return _Fit(key_map, refusal=f"two keys of the file that become {name!r}")
+        tensors[name] = found[key]
+    if key_map.convert is not None:
+        try:
+            tensors = key_map.convert(tensors, module)
+        except WeightsError as error:
+            return _Fit(key_map, refusal=str(error))
+    return _compared(key_map, tensors, module.state_dict(), dropped)
+
+
+def _compared(key_map: KeyMap, tensors: Tensors, wanted: Tensors, dropped: tuple[str, ...]) -> _Fit:
+    absent = [key for key in wanted if key not in tensors]
+    initial = tuple(key for key in absent if _matches(key, key_map.initial))
+    counters = {key for key in absent if key.rpartition(".")[2] == _COUNTER}
+    return _Fit(
+        key_map,
+        tensors,
+        dropped,
+        initial,
+        missing=tuple(key for key in absent if key not in initial and key not in counters),
+        unexpected=tuple(key for key in tensors if key not in wanted),
+        shapes=tuple(
+            f"{key} (expected {tuple(wanted[key].shape)}, got {tuple(tensor.shape)})"
+            for key, tensor in tensors.items()
+            if key in wanted and tensor.shape != wanted[key].shape
+        ),
+    )
+
+
+def _listed(keys: Iterable[object]) -> str:
+    """The first ten, and how many more there are."""
+    names = [str(key) for key in keys]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
