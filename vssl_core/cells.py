@@ -20,11 +20,12 @@ __all__ = [
     "CellSpec",
     "Component",
     "EvaluationSpec",
+    "WeightsFile",
     "differences",
     "digest",
 ]
 
-CELL_SCHEMA = 1
+CELL_SCHEMA = 2
 """Layout of the bundle."""
 NUMBERS_VERSION = 2
 """Raised when a change of the core changes numbers, so that no older cell is reused."""
@@ -32,6 +33,13 @@ NUMBERS_VERSION = 2
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WeightsFile(_Frozen):
+    """A file of weights that a backbone starts from; what it holds decides, not where it lies."""
+
+    path: str
+    sha256: str
 
 
 class Component(_Frozen):
@@ -45,6 +53,7 @@ class Component(_Frozen):
         dist: Distribution and version, or empty.
         digest: Of the source it is made of.
         options: All of them, defaults included.
+        weights: For a backbone, the file that the option `weights` names.
     """
 
     spec: str
@@ -54,10 +63,12 @@ class Component(_Frozen):
     dist: str = ""
     digest: str
     options: Mapping[str, Any] = {}
+    weights: WeightsFile | None = None
 
     def key(self) -> dict[str, Any]:
         """What of it decides about numbers."""
-        return {"name": self.name, "digest": self.digest, "options": dict(self.options)}
+        key = {"name": self.name, "digest": self.digest, "options": dict(self.options)}
+        return key if self.weights is None else {**key, "weights": self.weights.sha256}
 
 
 class CellSpec(_Frozen):

@@ -13,14 +13,16 @@ from typing import Any
 
 from vssl_core import controls, registry
 from vssl_core.cache_dir import user_cache
-from vssl_core.cells import CellSpec, Component, EvaluationSpec
+from vssl_core.cells import CellSpec, Component, EvaluationSpec, WeightsFile
 from vssl_core.data import Index, build_index, loader_threads, subset, target_subset
-from vssl_core.errors import PluginLoadError, UsageError
+from vssl_core.errors import OptionError, PluginLoadError, UsageError
+from vssl_core.instantiate import component_class, load_published, make_backbone
 from vssl_core.options import build_options
 from vssl_core.overlap.guard import refuse_overlap
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.run_cell import open_dataset
+from vssl_core.weights import file_digest
 
 __all__ = ["Plan", "Request", "component", "current_key", "dataset_component", "make_plan"]
 
@@ -86,6 +88,7 @@ class _Planner:
         task = self.component("task", request.task, "task")
         backbone = self.component("backbone", request.backbone, "backbone")
         self._check_fit(task, backbone)
+        self._check_weights(backbone)
         evaluators = [
             self._evaluator(named) for named in (request.evaluators or self._protocol.evaluation.evaluators)
         ]
@@ -185,7 +188,7 @@ class _Planner:
         words = ["vssl", "data", "overlap", *(side.spec for side in sides)]
         words += ["--part-a", "train", "--part-b", "test"]
         for letter, side in zip("ab", sides, strict=True):
-            usual = _load("dataset", side, self.classes).Options().model_dump(mode="json")
+            usual = component_class("dataset", side, self.classes).Options().model_dump(mode="json")
             changed = {key: value for key, value in side.options.items() if value != usual.get(key)}
             for key, value in changed.items():
                 text = value if isinstance(value, str) else json.dumps(value)
@@ -194,8 +197,8 @@ class _Planner:
 
     def _check_fit(self, task: Component, backbone: Component) -> None:
         """A task that needs what the backbone does not provide is refused before anything runs."""
-        needs = _load("task", task, self.classes).requires
-        provides = _load("backbone", backbone, self.classes).provides
+        needs = component_class("task", task, self.classes).requires
+        provides = component_class("backbone", backbone, self.classes).provides
         missing = sorted(needs - provides)
         if missing:
             raise UsageError(
@@ -203,6 +206,14 @@ class _Planner:
                 f"backbone {backbone.name!r} provides {', '.join(sorted(provides)) or 'nothing'}. "
                 f"{_way_out(needs)}"
             )
+
+    def _check_weights(self, backbone: Component) -> None:
+        """A file of weights that does not fit is refused before anything runs; one that does is described."""
+        if backbone.weights is None:
+            return
+        clip = self._protocol.clip.spec()
+        loaded = load_published(make_backbone(backbone, clip, seed=0, classes=self.classes), backbone)
+        self._progress.say(f"{backbone.label}: {loaded}")
 
 
 def make_plan(request: Request, protocol: Protocol, *, progress: Progress) -> Plan:
@@ -229,8 +240,10 @@ def component(
     """A component with its options resolved, and its class."""
     ref = registry.resolve(kind, named)
     cls: Any = registry.load(ref)
+    values, weights = _without_weights(cls, values, owner) if kind == "backbone" else (values, None)
     options = build_options(cls.Options, values, owner=owner, levels=getattr(cls, "levels", None))
     shown = options.model_dump(mode="json", exclude=set(cls.Options.places))
+    shown |= {} if weights is None else {"weights": weights.path}
     made = Component(
         spec=ref.spec or f"{IN_CODE}{ref.target}",
         name=ref.name,
@@ -239,8 +252,25 @@ def component(
         dist=f"{ref.dist} {ref.version}".strip(),
         digest=registry.plugin_digest(ref),
         options=options.model_dump(mode="json"),
+        weights=weights,
     )
     return made, cls
+
+
+def _without_weights(
+    cls: Any, values: Mapping[str, Any], owner: str
+) -> tuple[Mapping[str, Any], WeightsFile | None]:
+    """The option that every backbone has, taken out and looked up, unless the class has one of that name."""
+    if "weights" not in values or "weights" in cls.Options.model_fields:
+        return values, None
+    rest = {key: value for key, value in values.items() if key != "weights"}
+    given = values["weights"]
+    if given is None:
+        return rest, None
+    if not isinstance(given, str | Path) or not str(given):
+        raise OptionError(f"{owner}.weights: expected a file of weights; got {given!r}.")
+    path = Path(given).expanduser().absolute()
+    return rest, WeightsFile(path=str(path), sha256=file_digest(path))
 
 
 def _label(name: str, options: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
@@ -253,10 +283,6 @@ def _label(name: str, options: Mapping[str, Any], usual: Mapping[str, Any]) -> s
 def _plain(value: Any) -> str:
     text = str(value)
     return Path(text).name if isinstance(value, str) and "/" in text else text
-
-
-def _load(kind: registry.Kind, made: Component, classes: Mapping[str, type]) -> Any:
-    return classes.get(made.spec) or registry.load(registry.resolve(kind, made.spec))
 
 
 def _way_out(needs: frozenset[str]) -> str:
@@ -302,5 +328,6 @@ def current_key(spec: CellSpec) -> dict[str, Any]:
         if made.spec.startswith("control:"):
             now[kind] = _control(made.name, made.options)
         else:
-            now[kind] = component(kind, made.spec, made.options, owner=kind)[0]
+            weights = {} if made.weights is None else {"weights": made.weights.path}
+            now[kind] = component(kind, made.spec, {**made.options, **weights}, owner=kind)[0]
     return spec.model_copy(update=now).key()

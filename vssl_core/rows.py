@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["ROW_SCHEMA", "Cost", "Row"]
+__all__ = ["ROW_SCHEMA", "Cost", "Fingerprint", "Row"]
 
-ROW_SCHEMA = 1
+ROW_SCHEMA = 2
 
 Role = Literal["method", "floor", "ceiling"]
 
@@ -26,6 +26,23 @@ class Cost(_Frozen):
     pretrain_seconds: float
     pretrain_clips_per_second: float
     peak_memory_mib: float
+
+
+class Fingerprint(_Frozen):
+    """Which network the cell started from; rows of "the same backbone" agree in all but `initial_weights`,
+    and in that too where the seed is the same.
+
+    Args:
+        graph: SHA-256 over the tree of modules, their settings and the shapes of their tensors.
+        parameters: How many, trainable or not.
+        gflops: Of one clip, multiplies and adds counted separately.
+        initial_weights: SHA-256 over names, shapes and bytes of the state before the first step.
+    """
+
+    graph: str
+    parameters: int
+    gflops: float
+    initial_weights: str
 
 
 class Row(_Frozen):
@@ -61,5 +78,7 @@ class Row(_Frozen):
     verdict: Literal["ok", "collapsed"] = "ok"
     deterministic: bool
     cost: Cost
+    backbone_fingerprint: Fingerprint | None = None
+    """None in rows of schema 1."""
     per_video: str | None = None
     """File with `video_id,group,value` per test video, relative to the run folder."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from vssl_core import cost, distributed, registry
+from vssl_core import cost, distributed
 from vssl_core.augmentation.ops import Augmentation
 from vssl_core.cache_dir import user_cache
 from vssl_core.cells import CellSpec, Component, EvaluationSpec
@@ -31,7 +31,9 @@ from vssl_core.data import (
 )
 from vssl_core.errors import ContractError, DatasetError
 from vssl_core.evaluate import FeatureStore, Surroundings, TargetData, readable, run_evaluator
+from vssl_core.fingerprint import fingerprint
 from vssl_core.hooks import Hooks, RunInfo, load_hooks
+from vssl_core.instantiate import component_class, component_options, load_published, make_backbone
 from vssl_core.interfaces import (
     Backbone,
     DatasetContext,
@@ -43,7 +45,6 @@ from vssl_core.interfaces import (
 )
 from vssl_core.lease import hold
 from vssl_core.ledger import DecodeLedger
-from vssl_core.options import Options, build_options
 from vssl_core.precision import autocast_factory, choose, machine
 from vssl_core.pretrain import PretrainJob, pretrain
 from vssl_core.progress import Progress
@@ -113,21 +114,10 @@ def make_dataset(
     component: Component, *, progress: Progress, classes: Mapping[str, type], refresh: bool = False
 ) -> VideoDataset:
     """A dataset of this component, not prepared yet; `refresh` as in `DatasetContext`."""
-    cls = _class("dataset", component, classes)
-    options = _options(cls, component, "dataset")
+    cls = component_class("dataset", component, classes)
+    options = component_options(cls, component, "dataset")
     dataset: VideoDataset = cls(options, DatasetContext(user_cache() / "datasets", progress, refresh))
     return dataset
-
-
-def _class(kind: registry.Kind, component: Component, classes: Mapping[str, type]) -> Any:
-    if component.spec in classes:
-        return classes[component.spec]
-    return registry.load(registry.resolve(kind, component.spec))
-
-
-def _options(cls: Any, component: Component, owner: str) -> Options:
-    options: Options = build_options(cls.Options, component.options, owner=owner)
-    return options
 
 
 class _Cell:
@@ -179,22 +169,23 @@ class _Cell:
 
     def _backbone(self) -> Backbone:
         """A new backbone with the weights that this seed gives, whatever was drawn before."""
-        cls = _class("backbone", self._spec.backbone, self._settings.classes)
-        options = _options(cls, self._spec.backbone, "backbone")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(key_seed("backbone", self._spec.seed))
-            backbone: Backbone = cls(options, self._clip)
-        if not isinstance(getattr(backbone, "embed_dim", None), int):
-            raise ContractError(f"backbone {self._spec.backbone.name!r} must set embed_dim, an int.")
+        return make_backbone(
+            self._spec.backbone, self._clip, seed=self._spec.seed, classes=self._settings.classes
+        )
+
+    def _start(self) -> Backbone:
+        """A new backbone as pretraining finds it: with published weights, where the user named some."""
+        backbone = self._backbone()
+        load_published(backbone, self._spec.backbone)
         return backbone
 
     # ------------------------------------------------------------------------------------ pretraining
 
     def _pretrain(self, hooks: Hooks) -> None:
         self._folder.write_note("environment", _environment(self._spec, self._reader, self._device))
-        backbone = self._backbone()
+        backbone = self._start()
         gflops, missing = cost.count_flops(backbone, self._clip)
-        parameters = cost.count_parameters(backbone)
+        start = fingerprint(backbone, gflops=gflops)
         result: dict[str, Any] = {}
         clips_per_second = 0.0
         if self._spec.task.name != RANDOM_INIT:
@@ -205,16 +196,15 @@ class _Cell:
             self._folder.weights, backbone, {"format": "vssl", "cell_id": self._folder.cell_id}
         )
         costs = Cost(
-            parameters=parameters,
+            parameters=start.parameters,
             gflops=gflops,
             unsupported_ops=missing,
             pretrain_seconds=float(result.get("seconds", 0.0)),
             pretrain_clips_per_second=clips_per_second,
             peak_memory_mib=cost.peak_memory_mib(self._device),
         )
-        self._folder.write_pretrain_result(
-            {"verdict": "ok", **result, "weights_sha256": digest, "cost": costs.model_dump(mode="json")}
-        )
+        notes = {"cost": costs.model_dump(mode="json"), "backbone_fingerprint": start.model_dump(mode="json")}
+        self._folder.write_pretrain_result({"verdict": "ok", **result, "weights_sha256": digest, **notes})
         clear(self._folder.pretrain / "checkpoints")
 
     def _train(self, hooks: Hooks) -> tuple[dict[str, Any], Backbone, float]:
@@ -296,9 +286,10 @@ class _Cell:
         return build_index(component.name, dataset, self._protocol.data)
 
     def _task(self, num_videos: int, labels: Any) -> tuple[PretextTask, ViewSampler, Augmentation]:
-        supervised = labels is not None
-        cls: Any = Supervised if supervised else _class("task", self._spec.task, self._settings.classes)
-        options = _options(cls, self._spec.task, "task")
+        cls: Any = Supervised
+        if labels is None:
+            cls = component_class("task", self._spec.task, self._settings.classes)
+        options = component_options(cls, self._spec.task, "task")
         context = TaskContext(
             clip=self._clip,
             num_videos=num_videos,
@@ -307,7 +298,7 @@ class _Cell:
         torch.manual_seed(key_seed("task", self._spec.seed))
         with warnings.catch_warnings(record=True) as remarks:
             warnings.simplefilter("always", UserWarning)
-            task: PretextTask = cls(self._backbone, options, context)
+            task: PretextTask = cls(self._start, options, context)
         for remark in remarks:
             self._progress.say(f"{self._spec.task.name}: {remark.message}")
         if not isinstance(getattr(task, "backbone", None), Backbone):
@@ -356,8 +347,8 @@ class _Cell:
                 targets[spec.target.spec + spec.target_digest] = self._target(spec)
             index, ledger = targets[spec.target.spec + spec.target_digest]
             self._progress.say(f"evaluating {spec.label} on {spec.target.name}")
-            cls = _class("evaluator", spec.evaluator, self._settings.classes)
-            evaluator = cls(_options(cls, spec.evaluator, f"eval/{spec.evaluator.name}"))
+            cls = component_class("evaluator", spec.evaluator, self._settings.classes)
+            evaluator = cls(component_options(cls, spec.evaluator, f"eval/{spec.evaluator.name}"))
             data = TargetData(index, around=around, store=store)
             path.mkdir(parents=True, exist_ok=True)
             scores = run_evaluator(evaluator, backbone, data, around=around, folder=path)
@@ -426,6 +417,7 @@ class _Cell:
                 verdict=result.get("verdict", "ok"),
                 deterministic=self._device.type == "cpu",
                 cost=Cost.model_validate(result["cost"]),
+                backbone_fingerprint=result.get("backbone_fingerprint"),
                 per_video=f"{relative}/{per_video_file(name)}" if metric.per_video is not None else None,
             )
             for name, metric in scores.metrics.items()

@@ -13,6 +13,13 @@ from vssl_core.registry import PluginRef, import_target, load
 __all__ = ["Description", "describe", "markdown", "show", "with_backbones", "with_cost"]
 
 _FACTS = ("paper", "citation", "licence", "requires", "provides", "levels")
+_WEIGHTS = OptionRow(
+    name="weights",
+    type="a file",
+    default="null",
+    description="Published or exported weights to start from: safetensors, or a PyTorch file of tensors.",
+)
+"""The option that the core gives every backbone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,11 @@ def describe(ref: PluginRef) -> Description:
         )
     cls: Any = load(ref)
     facts = {name: _plain(getattr(cls, name)) for name in _FACTS if getattr(cls, name, None)}
-    return Description(ref, _own_text(cls), facts, describe_options(cls.Options), _source(cls))
+    options = describe_options(cls.Options)
+    if ref.kind == "backbone":
+        facts["loads"] = [key_map.name for key_map in cls.key_maps]
+        options += () if "weights" in cls.Options.model_fields else (_WEIGHTS,)
+    return Description(ref, _own_text(cls), {k: v for k, v in facts.items() if v}, options, _source(cls))
 
 
 def with_cost(described: Description, *, protocol: str, backbone: str | None) -> Description:
