@@ -121,7 +121,9 @@ class _BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     @torch.no_grad()
     def _update(self, mean_C: Tensor, unbiased_C: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+        if not self.track_running_stats or self.num_batches_tracked is None:
+            return
+        if self.running_mean is None or self.running_var is None:
             return
         self.num_batches_tracked += 1
         rate = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)

@@ -53,6 +53,8 @@ class KeyMap:
         drop: Keys of the file that have no place here: classifiers, index buffers.
         initial: Keys of the network that the file does not have; they keep their initial values.
         convert: Changes tensors after they were renamed; gets the network for its shapes.
+        back: `re.sub` pairs that name the network's keys as the publisher does, for `vssl export`; empty
+            where the publisher has no exact counterpart.
     """
 
     name: str
@@ -61,6 +63,7 @@ class KeyMap:
     drop: tuple[str, ...] = ()
     initial: tuple[str, ...] = ()
     convert: Convert | None = None
+    back: tuple[tuple[str, str], ...] = ()
 
 
 OWN_NAMES = KeyMap("names of vssl")

@@ -8,14 +8,16 @@ the number of weights of the full convolution (section 3.5 of Tran et al.).
 This form differs from torchvision's `r2plus1d_18` in three ways that change the weights: the stem is
 3 x 7 x 7 and follows the `mid` rule (83 instead of 45), each convolution has its own `mid` instead of
 one per block, and the shortcuts are factorised too, with a BatchNorm and ReLU of their own.
+`form="torchvision"` with `blocks=[2,2,2,2]` is torchvision's, whose published weights it loads.
 
-Initialisation is PyTorch's default, as in the reference.
+Initialisation is PyTorch's default, as in VCOP; torchvision's form starts by Kaiming's rule, as there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -23,19 +25,69 @@ from torch import Tensor, nn
 from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
+from vssl_core.weights import KeyMap
+from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
+from vssl_plugins.backbones.convolutions import conv3d, start_fan_out
+from vssl_plugins.backbones.residual import (
+    RESIDUAL_STRIDE,
+    RESIDUAL_WIDTHS,
+    ResidualBlock,
+    residual_stages,
+)
+from vssl_plugins.backbones.residual_maps import (
+    TORCHVISION_BLOCK,
+    TORCHVISION_BLOCK_BACK,
+    TORCHVISION_HEAD,
+    vcop_maps,
+)
 
 __all__ = ["FactorizedConv3d", "R2Plus1D", "R2Plus1DOptions", "mid_planes"]
 
-WIDTHS = (64, 128, 256, 512)
-STRIDE_THW: Size3d = (8, 16, 16)
+KERNEL: Size3d = (3, 3, 3)
+TORCHVISION_STEM_MID = 45
 
 
 class R2Plus1DOptions(Options):
-    """Depth of the network; the default is the benchmark's."""
+    """Depth and form of the network; the defaults are the benchmark's."""
 
     blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field((1, 1, 1, 1))
     """Residual blocks in each of the four stages; 2,2,2,2 has the depth of an 18-layer network."""
+    form: Literal["vcop", "torchvision"] = "vcop"
+    """Whose widths inside the convolutions and shortcuts: VCOP's, or torchvision's `r2plus1d_18`."""
+    checkpointing: bool = False
+    """Keep the stages' inputs and compute the rest again in the backward pass: less memory, more time."""
+
+
+TORCHVISION = KeyMap(
+    "torchvision r2plus1d",
+    recognise=(r"layer1\.0\.conv1\.0\.0\.weight",),
+    rename=(
+        (r"^stem\.0\.", "stem.0.spatial."),
+        (r"^stem\.1\.", "stem.0.norm."),
+        (r"^stem\.3\.", "stem.0.temporal."),
+        (r"^stem\.4\.", "stem.1."),
+        (r"\.conv([12])\.0\.0\.", r".conv\1.spatial."),
+        (r"\.conv([12])\.0\.1\.", r".conv\1.norm."),
+        (r"\.conv([12])\.0\.3\.", r".conv\1.temporal."),
+        *TORCHVISION_BLOCK,
+    ),
+    drop=TORCHVISION_HEAD,
+)
+TORCHVISION_AND_BACK = replace(
+    TORCHVISION,
+    back=(
+        (r"^stem\.1\.", "stem.4."),
+        (r"^stem\.0\.temporal\.", "stem.3."),
+        (r"^stem\.0\.norm\.", "stem.1."),
+        (r"^stem\.0\.spatial\.", "stem.0."),
+        (r"\.conv([12])\.spatial\.", r".conv\1.0.0."),
+        (r"\.conv([12])\.norm\.", r".conv\1.0.1."),
+        (r"\.conv([12])\.temporal\.", r".conv\1.0.3."),
+        *TORCHVISION_BLOCK_BACK,
+    ),
+)
+"""Of torchvision's form alone: the other has no counterpart there."""
 
 
 def mid_planes(in_planes: int, out_planes: int, kernel: Size3d) -> int:
@@ -48,57 +100,38 @@ def mid_planes(in_planes: int, out_planes: int, kernel: Size3d) -> int:
 class FactorizedConv3d(nn.Sequential):
     """1 x k x k convolution, BatchNorm, ReLU, t x 1 x 1 convolution; "same" padding, no bias.
 
-    (B, C, T, H, W) → (B, out_planes, ceil(T/s_T), ceil(H/s_H), ceil(W/s_W)).
+    (B, C, T, H, W) → (B, out_planes, ceil(T/s_T), ceil(H/s_H), ceil(W/s_W)). Without `mid` the channels
+    between the two are those of `mid_planes`.
     """
 
-    def __init__(self, in_planes: int, out_planes: int, *, kernel: Size3d, stride: Size3d) -> None:
-        mid = mid_planes(in_planes, out_planes, kernel)
+    def __init__(
+        self, in_planes: int, out_planes: int, *, kernel: Size3d, stride: Size3d, mid: int | None = None
+    ) -> None:
+        mid = mid or mid_planes(in_planes, out_planes, kernel)
         super().__init__()
-        self.spatial = nn.Conv3d(
-            in_planes,
-            mid,
-            (1, *kernel[1:]),
-            stride=(1, *stride[1:]),
-            padding=(0, kernel[1] // 2, kernel[2] // 2),
-            bias=False,
-        )
+        self.spatial = conv3d(in_planes, mid, (1, *kernel[1:]), stride=(1, *stride[1:]))
         self.norm = nn.BatchNorm3d(mid)
         self.relu = nn.ReLU()
-        self.temporal = nn.Conv3d(
-            mid,
-            out_planes,
-            (kernel[0], 1, 1),
-            stride=(stride[0], 1, 1),
-            padding=(kernel[0] // 2, 0, 0),
-            bias=False,
-        )
+        self.temporal = conv3d(mid, out_planes, (kernel[0], 1, 1), stride=(stride[0], 1, 1))
 
 
-class ResidualBlock(nn.Module):
-    """Two factorised 3 x 3 x 3 convolutions and a shortcut, factorised where the block halves the map."""
+def vcop_block(in_planes: int, out_planes: int, *, halve: bool) -> ResidualBlock:
+    """Every convolution factorised with its own `mid`, the shortcut too."""
+    stride: Size3d = (2, 2, 2) if halve else (1, 1, 1)
+    conv1 = FactorizedConv3d(in_planes, out_planes, kernel=KERNEL, stride=stride)
+    conv2 = FactorizedConv3d(out_planes, out_planes, kernel=KERNEL, stride=(1, 1, 1))
+    shortcut = FactorizedConv3d(in_planes, out_planes, kernel=(1, 1, 1), stride=stride) if halve else None
+    return ResidualBlock(conv1, conv2, shortcut, planes=out_planes)
 
-    def __init__(self, in_planes: int, out_planes: int, *, halve: bool) -> None:
-        super().__init__()
-        kernel: Size3d = (3, 3, 3)
-        stride: Size3d = (2, 2, 2) if halve else (1, 1, 1)
-        self.conv1 = FactorizedConv3d(in_planes, out_planes, kernel=kernel, stride=stride)
-        self.norm1 = nn.BatchNorm3d(out_planes)
-        self.relu1 = nn.ReLU()
-        self.conv2 = FactorizedConv3d(out_planes, out_planes, kernel=kernel, stride=(1, 1, 1))
-        self.norm2 = nn.BatchNorm3d(out_planes)
-        self.shortcut: nn.Module = nn.Identity()
-        if halve:
-            self.shortcut = nn.Sequential(
-                FactorizedConv3d(in_planes, out_planes, kernel=(1, 1, 1), stride=stride),
-                nn.BatchNorm3d(out_planes),
-            )
-        self.relu2 = nn.ReLU()
 
-    def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """(B, C, T, H, W) → (B, out_planes, T', H', W')."""
-        residual_BCTHW = self.relu1(self.norm1(self.conv1(x_BCTHW)))
-        residual_BCTHW = self.norm2(self.conv2(residual_BCTHW))
-        return self.relu2(self.shortcut(x_BCTHW) + residual_BCTHW)
+def torchvision_block(in_planes: int, out_planes: int, *, halve: bool) -> ResidualBlock:
+    """Both convolutions with the `mid` of the first, and a plain 1 x 1 x 1 convolution as the shortcut."""
+    stride: Size3d = (2, 2, 2) if halve else (1, 1, 1)
+    mid = mid_planes(in_planes, out_planes, KERNEL)
+    conv1 = FactorizedConv3d(in_planes, out_planes, kernel=KERNEL, stride=stride, mid=mid)
+    conv2 = FactorizedConv3d(out_planes, out_planes, kernel=KERNEL, stride=(1, 1, 1), mid=mid)
+    shortcut = conv3d(in_planes, out_planes, (1, 1, 1), stride=stride) if halve else None
+    return ResidualBlock(conv1, conv2, shortcut, planes=out_planes)
 
 
 class R2Plus1D(Backbone):
@@ -111,27 +144,35 @@ class R2Plus1D(Backbone):
 
     api_version = 1
     Options = R2Plus1DOptions
+    key_maps = (
+        *vcop_maps(
+            "R(2+1)D",
+            (
+                (r"\.spatial_conv\.", ".spatial."),
+                (r"\.bn\.", ".norm."),
+                (r"\.temporal_conv\.", ".temporal."),
+            ),
+        ),
+        TORCHVISION,
+    )
     paper = "https://arxiv.org/abs/1711.11248"
 
     def __init__(self, options: Any, clip: ClipSpec) -> None:
         super().__init__(options, clip)
-        self.embed_dim = WIDTHS[-1]
+        self.checkpointing = options.checkpointing
+        self.embed_dim = RESIDUAL_WIDTHS[-1]
+        published = options.form == "torchvision"
+        mid = TORCHVISION_STEM_MID if published else None
         self.stem = nn.Sequential(
-            FactorizedConv3d(3, WIDTHS[0], kernel=(3, 7, 7), stride=(1, 2, 2)),
-            nn.BatchNorm3d(WIDTHS[0]),
+            FactorizedConv3d(3, RESIDUAL_WIDTHS[0], kernel=(3, 7, 7), stride=(1, 2, 2), mid=mid),
+            nn.BatchNorm3d(RESIDUAL_WIDTHS[0]),
             nn.ReLU(),
         )
-        inputs = (WIDTHS[0], *WIDTHS[:-1])
-        stages = [
-            nn.Sequential(
-                ResidualBlock(in_planes, out_planes, halve=number > 0),
-                *(ResidualBlock(out_planes, out_planes, halve=False) for _ in range(count - 1)),
-            )
-            for number, (in_planes, out_planes, count) in enumerate(
-                zip(inputs, WIDTHS, options.blocks, strict=True)
-            )
-        ]
+        stages = residual_stages(options.blocks, torchvision_block if published else vcop_block)
         self.stage1, self.stage2, self.stage3, self.stage4 = stages
+        if published:
+            self.key_maps = (TORCHVISION_AND_BACK,)
+            start_fan_out(self)
 
     def forward_features(self, video_BCTHW: Tensor) -> Tensor:
         """(B, 3, T, H, W) → (B, 512, ceil(T/8), ceil(H/16), ceil(W/16)).
@@ -139,11 +180,8 @@ class R2Plus1D(Backbone):
         Raises:
             UsageError: Clips of another shape, or one value per channel in train mode.
         """
-        check_clips(video_BCTHW, name="R2Plus1D", stride_THW=STRIDE_THW, training=self.training)
-        x_BCTHW = video_BCTHW
-        for stage in self.stages().values():
-            x_BCTHW = stage(x_BCTHW)
-        return x_BCTHW
+        check_clips(video_BCTHW, name="R2Plus1D", stride_THW=RESIDUAL_STRIDE, training=self.training)
+        return run_stages(self.stages().values(), video_BCTHW, checkpointing=self.checkpointing)
 
     def stages(self) -> Mapping[str, nn.Module]:
         """Stem and the four residual stages, in the order of the data."""

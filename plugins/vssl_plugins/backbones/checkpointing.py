@@ -1,0 +1,48 @@
+"""Gradient checkpointing: keep the stages' inputs, and compute the rest again in the backward pass.
+
+Memory for time: one more forward pass per step, and only one stage's activations at a time. Features,
+gradients and BatchNorm statistics are those of a step without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+__all__ = ["run_stages"]
+
+
+def run_stages(stages: Iterable[nn.Module], x_BCTHW: Tensor, *, checkpointing: bool) -> Tensor:
+    """Pass clips or maps (B, C, T, H, W) through the stages, one after the other."""
+    for stage in stages:
+        if checkpointing and torch.is_grad_enabled():
+            contexts = partial(_contexts, stage)
+            x_BCTHW = checkpoint(stage, x_BCTHW, use_reentrant=False, context_fn=contexts)
+        else:
+            x_BCTHW = stage(x_BCTHW)
+    return x_BCTHW
+
+
+def _contexts(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _statistics_kept(stage)
+
+
+@contextmanager
+def _statistics_kept(stage: nn.Module) -> Iterator[None]:
+    """BatchNorm normalises by the batch as it did before, but does not learn from it a second time."""
+    norms = [
+        module for module in stage.modules() if isinstance(module, _BatchNorm) and module.track_running_stats
+    ]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

@@ -1,0 +1,51 @@
+"""The convolutional backbones, built alike, for the tests of this folder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from vssl_core.interfaces import Backbone
+from vssl_core.types import ClipSpec
+from vssl_plugins.backbones.c3d import C3D
+from vssl_plugins.backbones.mobilenetv2 import MobileNetV2
+from vssl_plugins.backbones.r2plus1d import R2Plus1D
+from vssl_plugins.backbones.r3d import R3D
+from vssl_plugins.backbones.shufflenet import ShuffleNet
+from vssl_plugins.backbones.squeezenet import SqueezeNet
+
+CLIP = ClipSpec(num_frames=16, frame_stride=1, crop_size=112)
+STRIDES = {
+    C3D: (8, 16, 16),
+    MobileNetV2: (16, 32, 32),
+    R2Plus1D: (8, 16, 16),
+    R3D: (8, 16, 16),
+    ShuffleNet: (16, 32, 32),
+    SqueezeNet: (16, 32, 32),
+}
+"""Input size over map size, rounded up."""
+
+ALL = pytest.mark.parametrize("cls", list(STRIDES))
+CHECKPOINTING = pytest.mark.parametrize("cls", [cls for cls in STRIDES if cls is not ShuffleNet])
+
+
+def make(cls: type[Backbone], **options: object) -> Backbone:
+    """A backbone with the weights of seed 0."""
+    torch.manual_seed(0)
+    return cls(cls.Options(**options), CLIP)
+
+
+def size(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def settle(net: nn.Module) -> nn.Module:
+    """Give every BatchNorm statistics and an affine of its own, so that a swap of two would show."""
+    generator = torch.Generator().manual_seed(1)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            for tensor in (module.weight.data, module.running_var, module.running_mean):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+            module.bias.data.copy_(torch.randn(module.bias.shape, generator=generator) / 4)
+    return net.eval()
