@@ -24,7 +24,7 @@ LAYERS = [
          optim precision cost metrics views data ledger overlap strips similarity weights instantiate
          fingerprint""",
         "pretrain evaluate report",
-        "bench planning run_cell controls testing",
+        "bench planning run_cell controls testing export",
         "cli",
     )
 ]

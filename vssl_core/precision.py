@@ -3,6 +3,12 @@
 Memory is `channels_last_3d` everywhere. bfloat16 pays only where the hardware multiplies in it: on a
 CPU without such units it costs several times the time of float32. So it is tried only where the
 hardware says that it can, and taken only where two training steps of this backbone are faster.
+
+Two faults of bfloat16 3D convolutions in oneDNN, which PyTorch computes with on a CPU, are the user's to
+know when the protocol says `bf16` instead of `auto`. Processors with AVX512_BF16 but without AMX give
+wrong weight gradients wherever a kernel of three frames meets a map of exactly two (torch 2.15, measured);
+`auto` takes float32 there. Processors with AMX give wrong features where a strided convolution ends in a
+map one pixel wide (pytorch issue 169688), which takes crops of 16 or 32 pixels.
 """
 
 from __future__ import annotations

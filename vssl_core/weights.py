@@ -22,9 +22,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vssl_core.errors import WeightsError
+from vssl_core.errors import ContractError, UsageError, WeightsError
 
-__all__ = ["OWN_NAMES", "KeyMap", "Loaded", "file_digest", "load_into", "load_weights"]
+__all__ = [
+    "OWN_NAMES",
+    "KeyMap",
+    "Loaded",
+    "file_digest",
+    "load_into",
+    "load_weights",
+    "publishers_names",
+]
 
 _WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "backbone.")
@@ -235,15 +243,19 @@ def _matches(key: str, patterns: Iterable[str]) -> bool:
     return any(re.match(pattern, key) for pattern in patterns)
 
 
+def _renamed(key: str, rules: Iterable[tuple[str, str]]) -> str:
+    for pattern, replacement in rules:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
 def _fit(key_map: KeyMap, found: Tensors, module: nn.Module) -> _Fit:
     dropped = tuple(key for key in found if _matches(key, key_map.drop))
     tensors: Tensors = {}
     for key in found:
         if key in dropped:
             continue
-        name = key
-        for pattern, replacement in key_map.rename:
-            name = re.sub(pattern, replacement, name)
+        name = _renamed(key, key_map.rename)
         if name in tensors:
             return _Fit(key_map, refusal=f"two keys of the file that become {name!r}")
         tensors[name] = found[key]
@@ -279,3 +291,32 @@ def _listed(keys: Iterable[object]) -> str:
     names = [str(key) for key in keys]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
+
+
+# ------------------------------------------------------------------------------------ out of a network
+
+
+def publishers_names(
+    tensors: Mapping[str, Tensor], maps: Sequence[KeyMap], publisher: str, *, of: str
+) -> Tensors:
+    """A network's tensors as a publisher names them.
+
+    Args:
+        tensors: By the network's own names.
+        maps: The network's key maps.
+        publisher: First word of the map's name.
+        of: What errors call the network.
+
+    Raises:
+        UsageError: No map of that publisher leads back.
+    """
+    back = {key_map.name.split()[0]: key_map for key_map in maps if key_map.back}
+    key_map = back.get(publisher)
+    if key_map is None:
+        known = ", ".join(["vssl", *back])
+        raise UsageError(f"backbone {of} has no exact counterpart in {publisher}; its layouts are: {known}.")
+    named = {_renamed(key, key_map.back): tensor for key, tensor in tensors.items()}
+    again = [_renamed(key, key_map.rename) for key in named]
+    if again != list(tensors):
+        raise ContractError(f"key map {key_map.name!r} does not lead back to the names of {of}.")
+    return named

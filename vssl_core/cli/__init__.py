@@ -33,6 +33,9 @@ _COMMANDS = (
         "bench", "vssl_core.cli.bench:bench", help="Pretrain a task and evaluate it beside its controls."
     ),
     LazyCommand("data", "vssl_core.cli.data:data", help="Find and check the videos of a dataset."),
+    LazyCommand(
+        "export", "vssl_core.cli.export:export", help="Write a pretrained backbone for use elsewhere."
+    ),
     LazyCommand("plugins", "vssl_core.cli.plugins:plugins", help="See which components there are."),
     LazyCommand("report", "vssl_core.cli.report:report", help="Show the results of a run folder."),
     LazyCommand("run-cell", "vssl_core.cli.run_cell:run_cell", help="Run one cell.", hidden=True),

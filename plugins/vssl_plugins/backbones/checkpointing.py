@@ -35,14 +35,19 @@ def _contexts(stage: nn.Module) -> tuple[AbstractContextManager[None], AbstractC
 
 @contextmanager
 def _statistics_kept(stage: nn.Module) -> Iterator[None]:
-    """BatchNorm normalises by the batch as it did before, but does not learn from it a second time."""
-    norms = [
-        module for module in stage.modules() if isinstance(module, _BatchNorm) and module.track_running_stats
-    ]
+    """BatchNorm normalises by the batch as it did before, but learns nothing from it a second time."""
+    norms = [module for module in stage.modules() if isinstance(module, _BatchNorm)]
+    before = [(norm, norm.momentum, _copy(norm.num_batches_tracked)) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, count in before:
+            norm.momentum = momentum
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.copy_(count)
+
+
+def _copy(count: Tensor | None) -> Tensor | None:
+    return None if count is None else count.clone()

@@ -41,11 +41,20 @@ def size(module: nn.Module) -> int:
 
 
 def settle(net: nn.Module) -> nn.Module:
-    """Give every BatchNorm statistics and an affine of its own, so that a swap of two would show."""
+    """Give every BatchNorm the statistics of noise and an affine of its own, so that a swap shows.
+
+    The statistics fit the convolutions before them, so that the signal reaches the end of the network.
+    """
     generator = torch.Generator().manual_seed(1)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            for tensor in (module.weight.data, module.running_var, module.running_mean):
-                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
-            module.bias.data.copy_(torch.randn(module.bias.shape, generator=generator) / 4)
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm3d)]
+    for norm in norms:
+        norm.weight.data.copy_(torch.rand(norm.weight.shape, generator=generator) + 0.5)
+        norm.bias.data.copy_(torch.randn(norm.bias.shape, generator=generator) / 4)
+        norm.momentum = 1.0
+    with torch.no_grad():
+        net.train()(torch.randn(2, 3, 8, 32, 48, generator=generator))
+    for norm in norms:
+        spread = torch.rand(norm.weight.shape, generator=generator) + 0.5
+        norm.running_var.copy_(norm.running_var.mean() * spread)  # few values per channel may vary little
+        norm.momentum = 0.1
     return net.eval()

@@ -178,7 +178,7 @@ def published_mobilenetv2() -> nn.Sequential:
 
 
 def as_rspnet(state: dict[str, Tensor]) -> dict[str, object]:
-    """What RSPNet's training script saves: a MoCo pair with two heads, and its queue; here the twin is empty."""
+    """What RSPNet's training script saves: a MoCo pair with two heads, of which one is empty here."""
     model = {f"encoder_q.encoder.{key}": value for key, value in state.items()}
     heads = {f"{fc}.2.{p}": torch.zeros(s) for fc in ("fc1", "fc2") for p, s in HEAD.items()}
     linear = {"encoder.linear.weight": torch.zeros(1, 512), "encoder.linear.bias": torch.zeros(1)}

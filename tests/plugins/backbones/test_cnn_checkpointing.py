@@ -12,7 +12,7 @@ from vssl_plugins.backbones.checkpointing import run_stages
 
 
 def video() -> Tensor:
-    return torch.randn(2, 3, 4, 40, 40, generator=torch.Generator().manual_seed(3))
+    return torch.randn(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(3))
 
 
 def kept_bytes(net: Backbone) -> int:
@@ -73,4 +73,5 @@ def test_statistics_are_learnt_again_after_an_error_in_the_backward_pass() -> No
     y = run_stages([stage], torch.randn(2, 2, 2, 2, 2, requires_grad=True), checkpointing=True)
     with pytest.raises(RuntimeError, match="second time"):
         y.sum().backward()
-    assert norm.track_running_stats
+    assert norm.momentum == 0.1
+    assert norm.num_batches_tracked == 1

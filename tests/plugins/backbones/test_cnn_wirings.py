@@ -57,7 +57,9 @@ def test_r2plus1d_equals_torchvisions_wiring_with_the_same_convolutions() -> Non
     theirs.load_state_dict(state)
     video = torch.randn(2, 3, 8, 40, 48)
     with torch.no_grad():
-        torch.testing.assert_close(ours(video), theirs(video))
+        expected = theirs(video)
+        assert expected.abs().mean() > 0.1
+        torch.testing.assert_close(ours(video), expected, rtol=1e-4, atol=1e-4)
 
 
 def functional_shufflenet(state: dict[str, Tensor], x: Tensor) -> Tensor:

@@ -13,8 +13,12 @@ from small_tasks import SMALL, MeanColour, make_batch, make_task, step
 from vssl_core.interfaces import PretextTask
 from vssl_core.seeding import generator
 from vssl_core.types import ClipSpec
+from vssl_plugins.backbones.c3d import C3D
+from vssl_plugins.backbones.mobilenetv2 import MobileNetV2
 from vssl_plugins.backbones.r2plus1d import R2Plus1D
+from vssl_plugins.backbones.r3d import R3D
 from vssl_plugins.backbones.shufflenet import ShuffleNet
+from vssl_plugins.backbones.squeezenet import SqueezeNet
 from vssl_plugins.tasks.cvrl import CVRL
 from vssl_plugins.tasks.prp import PRP
 from vssl_plugins.tasks.rotnet import RotNet
@@ -71,7 +75,7 @@ def test_sampler_is_a_pure_picklable_function(cls: type[PretextTask]) -> None:
 
 
 @pytest.mark.parametrize("cls", TASKS)
-@pytest.mark.parametrize("backbone", [ShuffleNet, R2Plus1D])
+@pytest.mark.parametrize("backbone", [ShuffleNet, R2Plus1D, R3D, C3D, MobileNetV2, SqueezeNet])
 def test_every_trained_parameter_of_every_cnn_receives_gradient(
     cls: type[PretextTask], backbone: type
 ) -> None:
