@@ -152,6 +152,7 @@ class Contest:
                     seed=0,
                     device=torch.device("cpu"),
                     precision="fp32",
+                    memory_format="channels_last_3d",
                     folder=Path(folder),
                     threads=loader_threads(),
                     checkpoint_seconds=1e9,

@@ -21,7 +21,7 @@ LAYERS = [
         """types errors seeding files rows cells curve lease cache_dir interrupt monitors statistics
         distributed options progress _meter _bars""",
         """interfaces augmentation video protocol registry hooks store checkpoint sampling momentum budget
-         optim precision cost metrics views data ledger overlap strips similarity weights instantiate
+         optim precision probe cost metrics views data ledger overlap strips similarity weights instantiate
          fingerprint""",
         "pretrain evaluate report",
         "bench planning run_cell controls testing export",

@@ -51,6 +51,7 @@ class Surroundings:
     threads: int
     autocast: Callable[[], AbstractContextManager[Any]]
     progress: Progress
+    memory_format: str = precision.CHANNELS_LAST
 
 
 class FeatureStore:
@@ -101,7 +102,7 @@ class _Part(EvaluationPart):
             found = np.repeat([rows[key.record.video_id] for key in batch.keys], len(views))
             # (V, clips, …) → (V · clips, …), the clips of one video following one another
             video = torch.stack(list(views.values()), dim=1).flatten(0, 1)
-            video = video.contiguous(memory_format=torch.channels_last_3d)
+            video = video.contiguous(memory_format=precision.FORMATS[around.memory_format])
             yield video, torch.from_numpy(self.labels[found]).to(around.device), found
 
     def _pipeline(self, *, train: bool, num_clips: int) -> ViewPipeline:
@@ -232,7 +233,7 @@ def evaluate_copy(
         autocast=around.autocast,
     )
     torch.manual_seed(key_seed("evaluate", around.seed))
-    mine = precision.to_device(copy.deepcopy(backbone), around.device)
+    mine = precision.to_device(copy.deepcopy(backbone), around.device, memory_format=around.memory_format)
     return evaluator.evaluate(mine, data, context)
 
 

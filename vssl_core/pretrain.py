@@ -55,6 +55,7 @@ class PretrainJob:
         seed: The cell's.
         device: Where to train.
         precision: `fp32` or `bf16`.
+        memory_format: Of weights and views, a key of `precision.FORMATS`.
         folder: Takes `curve.jsonl` and checkpoints.
         threads: Threads that load.
         checkpoint_seconds: Pause between two checkpoints.
@@ -71,12 +72,20 @@ class PretrainJob:
     seed: int
     device: torch.device
     precision: str
+    memory_format: str
     folder: Path
     threads: int
     checkpoint_seconds: float
     hooks: Hooks
     run: RunInfo
     progress: Progress
+
+    def views(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The batch as the task takes it: views on the device in the memory format, and information."""
+        layout = precision.FORMATS[self.memory_format]
+        return to_device(
+            batch, self.pipeline, data=self.protocol.data, device=self.device, memory_format=layout
+        )
 
 
 def pretrain(job: PretrainJob) -> dict[str, Any]:
@@ -90,7 +99,9 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
     accelerator = Accelerator(
         cpu=job.device.type == "cpu", gradient_accumulation_steps=options.accumulation, mixed_precision="no"
     )
-    task = precision.to_device(distributed.share_batch_layers(job.task), job.device)
+    task = precision.to_device(
+        distributed.share_batch_layers(job.task), job.device, memory_format=job.memory_format
+    )
     optimizer = build_optimizer(task, options.optimizer)
     model, stepper = accelerator.prepare(task, optimizer)
     autocast = precision.autocast_factory(job.precision, job.device)
@@ -116,7 +127,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
             with run.counting_flops():
                 for _ in range(options.accumulation):
                     batch = next(batches)
-                    views, info = to_device(batch, job.pipeline, data=job.protocol.data, device=job.device)
+                    views, info = job.views(batch)
                     with accelerator.accumulate(model):
                         with autocast():
                             output = _checked(model(views, info))
@@ -350,7 +361,7 @@ class _Run:
             job.pipeline, plan.held_out_batches(job.held_out), threads=job.threads, prefetch=plan.micro_size
         )
         for batch in batches:
-            views, info = to_device(batch, job.pipeline, data=job.protocol.data, device=job.device)
+            views, info = job.views(batch)
             with autocast():
                 output = self._task(views, info)
                 features.append(self._features(batch, views))

@@ -107,7 +107,7 @@ class Pretrain(_Part):
     """Forward passes that one step is made of."""
     optimizer: Optimizer = Optimizer()
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: a recorded probe takes bf16 where the hardware has it and it is faster."""
+    """`auto`: a recorded probe takes the faster precision and memory format; else `channels_last_3d`."""
     held_out_points: int = Field(4, ge=0)
     """How often held-out pretext accuracy and the collapse monitors are taken."""
 

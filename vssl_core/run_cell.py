@@ -45,8 +45,9 @@ from vssl_core.interfaces import (
 )
 from vssl_core.lease import hold
 from vssl_core.ledger import DecodeLedger
-from vssl_core.precision import autocast_factory, choose, machine
+from vssl_core.precision import autocast_factory, machine
 from vssl_core.pretrain import PretrainJob, pretrain
+from vssl_core.probe import choose
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.rows import Cost, Row
@@ -231,6 +232,7 @@ class _Cell:
             seed=self._spec.seed,
             device=self._device,
             precision=precision["precision"],
+            memory_format=precision["memory_format"],
             folder=self._folder.pretrain,
             threads=loader_threads(),
             checkpoint_seconds=self._settings.checkpoint_seconds,
@@ -331,14 +333,16 @@ class _Cell:
             raise ContractError(
                 f"{str(self._folder.weights)!r} is not what pretraining wrote; remove the cell's folder."
             )
+        precision = self._precision()
         around = Surroundings(
             reader=self._reader,
             protocol=self._protocol,
             seed=self._spec.seed,
             device=self._device,
             threads=loader_threads(),
-            autocast=autocast_factory(self._precision()["precision"], self._device),
+            autocast=autocast_factory(precision["precision"], self._device),
             progress=self._progress,
+            memory_format=precision["memory_format"],
         )
         store = FeatureStore()
         targets: dict[str, tuple[Index, Ledger]] = {}

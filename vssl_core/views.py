@@ -205,15 +205,22 @@ def load_batches(
 
 
 def to_device(
-    batch: Batch, pipeline: ViewPipeline, *, data: Data, device: torch.device
+    batch: Batch,
+    pipeline: ViewPipeline,
+    *,
+    data: Data,
+    device: torch.device,
+    memory_format: torch.memory_format = torch.channels_last_3d,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Views as floats (B, 3, T, S, S) in channels-last memory, and their information, on the device."""
+    """Views as floats (B, 3, T, S, S) in this memory format, and their information, on the device.
+
+    They are made in channels-last memory: any other format is a copy.
+    """
     views = {}
     for name, video in batch.views.items():
         moved = video.to(device, non_blocking=True)
         if batch.drawn:
             moved = apply_pixels_batched(moved, batch.drawn[name])
-        views[name] = normalize(
-            moved, mean=data.mean, std=data.std, enabled=pipeline.augmentation[name].normalize
-        )
+        levels = normalize(moved, mean=data.mean, std=data.std, enabled=pipeline.augmentation[name].normalize)
+        views[name] = levels.contiguous(memory_format=memory_format)
     return views, {name: value.to(device, non_blocking=True) for name, value in batch.info.items()}

@@ -12,7 +12,10 @@ from planted_backbones import PLANTED, Attending, Masking, Parameterless, Small
 from vssl_core.testing import check_plugin, checks_of
 
 
-@pytest.mark.parametrize("backbone", [Small, Attending, Masking, Parameterless, "r2plus1d", "shufflenet"])
+BUILT_IN = ["c3d", "mobilenetv2", "r2plus1d", "r3d", "shufflenet", "squeezenet"]
+
+
+@pytest.mark.parametrize("backbone", [Small, Attending, Masking, Parameterless, *BUILT_IN])
 def test_a_correct_backbone_passes_every_check(backbone: str | type) -> None:
     report = check_plugin("backbone", backbone)
     assert report.ok, report.text()

@@ -36,6 +36,8 @@ from torch.nn import functional as F  # noqa: N812
 from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
+from vssl_core.weights import KeyMap
+from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
 
 __all__ = ["ShuffleNet", "ShuffleNetOptions", "ShuffleUnit", "channel_shuffle"]
@@ -61,6 +63,8 @@ class ShuffleNetOptions(Options):
     """Groups of the pointwise convolutions; the stage widths follow Table 1 of the paper."""
     zero_init_residual: bool = True
     """Start units with an addition as the identity: the weight of their last normalisation is zero."""
+    checkpointing: bool = False
+    """Keep the stages' inputs and compute the rest again in the backward pass: less memory, more time."""
 
     @model_validator(mode="after")
     def _channels_divide(self) -> ShuffleNetOptions:
@@ -79,6 +83,18 @@ class ShuffleNetOptions(Options):
     def widths(self) -> tuple[int, ...]:
         """Channels after the stem and after each of the three stages."""
         return tuple(int(width * self.width) for width in (STEM_WIDTH, *STAGE_WIDTHS[self.groups]))
+
+
+KOEPUEKLUE = KeyMap(
+    "Köpüklü et al. ShuffleNet",
+    recognise=(r"conv1\.0\.weight", r"layer1\.0\.bn3\.weight"),
+    rename=(
+        (r"^conv1\.([01])\.", r"stem.\1."),
+        (r"^layer([123])\.", r"stage\1."),
+        (r"\.bn([123])\.", r".norm\1."),
+    ),
+    drop=(r"classifier\.",),
+)
 
 
 def channel_shuffle(x_BCTHW: Tensor, groups: int) -> Tensor:
@@ -145,11 +161,13 @@ class ShuffleNet(Backbone):
 
     api_version = 1
     Options = ShuffleNetOptions
+    key_maps = (KOEPUEKLUE,)
     paper = "https://arxiv.org/abs/1904.02422"
 
     def __init__(self, options: Any, clip: ClipSpec) -> None:
         super().__init__(options, clip)
         widths = options.widths()
+        self.checkpointing = options.checkpointing
         self.embed_dim = widths[-1]
         self.stem = nn.Sequential(
             nn.Conv3d(3, widths[0], 3, stride=(1, 2, 2), padding=1, bias=False),
@@ -180,10 +198,7 @@ class ShuffleNet(Backbone):
             UsageError: Clips of another shape, or one value per channel in train mode.
         """
         check_clips(video_BCTHW, name="ShuffleNet", stride_THW=STRIDE_THW, training=self.training)
-        x_BCTHW = video_BCTHW
-        for stage in self.stages().values():
-            x_BCTHW = stage(x_BCTHW)
-        return x_BCTHW
+        return run_stages(self.stages().values(), video_BCTHW, checkpointing=self.checkpointing)
 
     def stages(self) -> Mapping[str, nn.Module]:
         """Stem and the three stages, in the order of the data."""

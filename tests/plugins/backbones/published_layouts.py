@@ -174,6 +174,37 @@ def published_mobilenetv2() -> nn.Sequential:
     return named(features=nn.Sequential(*layers))
 
 
+class PublishedUnit(nn.Module):
+    def __init__(self, into: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.stride, mid, main = stride, out // 4, out - into if stride == 2 else out
+        self.conv1, self.bn1 = nn.Conv3d(into, mid, 1, groups=3, bias=False), nn.BatchNorm3d(mid)
+        self.conv2 = nn.Conv3d(mid, mid, 3, stride, 1, groups=mid, bias=False)
+        self.bn2 = nn.BatchNorm3d(mid)
+        self.conv3, self.bn3 = nn.Conv3d(mid, main, 1, groups=3, bias=False), nn.BatchNorm3d(main)
+        self.shortcut = nn.AvgPool3d((2, 3, 3), 2, (0, 1, 1)) if stride == 2 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn1(self.conv1(x)).relu()
+        b, c, *thw = y.shape
+        y = y.view(b, 3, c // 3, *thw).transpose(1, 2).reshape(b, c, *thw)
+        y = self.bn3(self.conv3(self.bn2(self.conv2(y))))
+        beside = self.shortcut(x)
+        return (torch.cat([y, beside], 1) if self.stride == 2 else y + beside).relu()
+
+
+def published_shufflenet() -> nn.Sequential:
+    """ShuffleNet 2.0x with three groups without its classifier."""
+    stem = nn.Sequential(nn.Conv3d(3, 48, 3, (1, 2, 2), 1, bias=False), nn.BatchNorm3d(48), nn.ReLU())
+    layers: dict[str, nn.Module] = {"conv1": stem, "maxpool": nn.MaxPool3d(3, 2, 1)}
+    into = 48
+    for number, (out, count) in enumerate(((480, 4), (960, 8), (1920, 4)), start=1):
+        units = [PublishedUnit(into if n == 0 else out, out, 2 if n == 0 else 1) for n in range(count)]
+        layers[f"layer{number}"] = nn.Sequential(*units)
+        into = out
+    return named(**layers)
+
+
 # --------------------------------------------------------------------------------- around the networks
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cnn_nets import CHECKPOINTING, make
+from cnn_nets import ALL, make
 from torch import Tensor, nn
 
 from vssl_core.interfaces import Backbone
@@ -30,7 +30,7 @@ def kept_bytes(net: Backbone) -> int:
     return sum(kept.values())
 
 
-@CHECKPOINTING
+@ALL
 def test_features_gradients_and_statistics_stay_the_same(cls) -> None:
     plain, saving = make(cls).train(), make(cls, checkpointing=True).train()
     for _ in range(2):
@@ -46,12 +46,12 @@ def test_features_gradients_and_statistics_stay_the_same(cls) -> None:
     assert all(counter == 2 for counter in counters)
 
 
-@CHECKPOINTING
+@ALL
 def test_less_is_kept_for_the_backward_pass(cls) -> None:
     assert kept_bytes(make(cls, checkpointing=True)) < 0.5 * kept_bytes(make(cls))
 
 
-@CHECKPOINTING
+@ALL
 def test_evaluation_does_not_change(cls) -> None:
     plain, saving = make(cls).eval(), make(cls, checkpointing=True).eval()
     with torch.no_grad():

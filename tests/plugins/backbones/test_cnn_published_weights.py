@@ -8,7 +8,7 @@ from pathlib import Path
 import published_layouts as layouts
 import pytest
 import torch
-from cnn_nets import make, settle
+from cnn_nets import STRIDES, make, settle
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models.video import r2plus1d_18, r3d_18
@@ -21,19 +21,27 @@ from vssl_plugins.backbones.c3d import C3D
 from vssl_plugins.backbones.mobilenetv2 import MobileNetV2
 from vssl_plugins.backbones.r2plus1d import R2Plus1D
 from vssl_plugins.backbones.r3d import R3D
+from vssl_plugins.backbones.shufflenet import ShuffleNet
 from vssl_plugins.backbones.squeezenet import SqueezeNet
 
 Publish = Callable[[dict[str, Tensor]], object]
 
 
-def load_and_compare(ours: Backbone, theirs: nn.Module, published: object, path: Path, key_map: str) -> None:
-    """Load the file and compare the features of one clip."""
+def load_and_compare(
+    ours: Backbone,
+    theirs: nn.Module,
+    published: object,
+    path: Path,
+    key_map: str,
+    shape_THW: tuple[int, int, int] = (8, 32, 48),
+) -> None:
+    """Load the file and compare the features of two clips."""
     torch.save(published, path)
     loaded = load_into(ours.eval(), path, ours.key_maps)
     assert loaded.key_map == key_map
     assert loaded.tensors == len(ours.state_dict())
     assert loaded.initial == ()
-    video = torch.randn(2, 3, 8, 32, 48)
+    video = torch.randn(2, 3, *shape_THW)
     with torch.no_grad():
         expected = features(theirs, video)
         assert expected.abs().mean() > 0.1
@@ -114,7 +122,16 @@ def test_the_networks_of_koepueklue_et_al(cls, name, net, classifier, tmp_path: 
     load_and_compare(make(cls), theirs, published, tmp_path / "best.pth", f"Köpüklü et al. {name}")
 
 
-@pytest.mark.parametrize("cls", [C3D, MobileNetV2, R2Plus1D, R3D, SqueezeNet])
+def test_the_shufflenet_of_koepueklue_et_al(tmp_path: Path) -> None:
+    """Its pools take no fewer frames and pixels than these."""
+    shape_THW = (16, 48, 48)
+    theirs = settle(layouts.published_shufflenet(), shape_THW)
+    published = layouts.as_koepueklue(theirs.state_dict(), {"weight": (600, 1920), "bias": (600,)})
+    name = "Köpüklü et al. ShuffleNet"
+    load_and_compare(make(ShuffleNet), theirs, published, tmp_path / "best.pth", name, shape_THW)
+
+
+@pytest.mark.parametrize("cls", list(STRIDES))
 def test_own_weights_go_round(cls, tmp_path: Path) -> None:
     torch.manual_seed(1)
     source = settle(cls(cls.Options(), None))
