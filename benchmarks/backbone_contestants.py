@@ -117,8 +117,21 @@ def ours(setting: Setting, mode: str, compiled: bool = False) -> Steps:
 
 
 def plain(setting: Setting) -> Steps:
-    """The same network in float32 and contiguous memory, as torch makes it."""
-    return Steps(setting, setting.network())
+    """The same network in float32 and contiguous memory, of torch's own layers alone."""
+    net = setting.network()
+    for parent in net.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Conv3d) and type(child) is not nn.Conv3d:
+                setattr(parent, name, _stock(child))
+    return Steps(setting, net)
+
+
+def _stock(conv: nn.Conv3d) -> nn.Conv3d:
+    """torch's layer of the same weights in the place of one that computes gradients otherwise."""
+    sizes: Any = (conv.kernel_size, conv.stride, conv.padding)
+    made = nn.Conv3d(conv.in_channels, conv.out_channels, *sizes, groups=conv.groups, bias=False)
+    made.load_state_dict(conv.state_dict())
+    return made
 
 
 def torchvision(setting: Setting, name: str) -> Steps:

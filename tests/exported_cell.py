@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,9 +19,11 @@ from vssl_core.store import CellFolder
 CLIP = {"num_frames": 4, "crop_size": 32}
 
 
-def pretrained_cell(runs: Path, backbone: str, **options: object) -> tuple[CellFolder, Backbone]:
+def pretrained_cell(
+    runs: Path, backbone: str, *, clip: Mapping[str, int] = CLIP, **options: object
+) -> tuple[CellFolder, Backbone]:
     """A bundle of this backbone under the smoke protocol, and the network that it holds, in eval mode."""
-    protocol = load_protocol("smoke", {"clip": CLIP})
+    protocol = load_protocol("smoke", {"clip": clip})
     spec = CellSpec(
         role="method",
         task=component("task", "rotnet", {}, owner="task")[0],

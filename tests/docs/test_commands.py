@@ -131,6 +131,8 @@ def check_component(
     elif spec in declared(page):
         return
     cls: Any = load(resolve(kind, spec))
+    if kind == "backbone":  # the core's option of every backbone
+        values = {key: value for key, value in values.items() if key != "weights"}
     build_options(cls.Options, values, owner=owner or kind, levels=getattr(cls, "levels", None))
 
 

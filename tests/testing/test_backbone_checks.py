@@ -11,7 +11,6 @@ from planted_backbones import PLANTED, Attending, Masking, Parameterless, Small
 
 from vssl_core.testing import check_plugin, checks_of
 
-
 BUILT_IN = ["c3d", "mobilenetv2", "r2plus1d", "r3d", "shufflenet", "squeezenet"]
 
 

@@ -23,6 +23,7 @@ from vssl_core.weights import KeyMap
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
 from vssl_plugins.backbones.convolutions import conv3d, start_fan_out
+from vssl_plugins.backbones.depthwise import DepthwiseConv3d
 
 __all__ = ["InvertedResidual", "MobileNetV2", "MobileNetV2Options"]
 
@@ -87,13 +88,12 @@ class InvertedResidual(nn.Module):
     def __init__(self, in_planes: int, out_planes: int, *, expansion: int, halve: bool) -> None:
         super().__init__()
         hidden = in_planes * expansion
-        stride: Size3d = (2, 2, 2) if halve else (1, 1, 1)
         self.adds = not halve and in_planes == out_planes
         if expansion != 1:
             self.expand = conv3d(in_planes, hidden, (1, 1, 1))
             self.norm1 = nn.BatchNorm3d(hidden)
             self.relu1 = nn.ReLU6()
-        self.depthwise = conv3d(hidden, hidden, (3, 3, 3), stride=stride, groups=hidden)
+        self.depthwise = DepthwiseConv3d(hidden, stride=2 if halve else 1)
         self.norm2 = nn.BatchNorm3d(hidden)
         self.relu2 = nn.ReLU6()
         self.project = conv3d(hidden, out_planes, (1, 1, 1))

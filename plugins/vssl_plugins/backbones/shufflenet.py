@@ -39,6 +39,7 @@ from vssl_core.types import ClipSpec
 from vssl_core.weights import KeyMap
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
+from vssl_plugins.backbones.depthwise import DepthwiseConv3d
 
 __all__ = ["ShuffleNet", "ShuffleNetOptions", "ShuffleUnit", "channel_shuffle"]
 
@@ -127,14 +128,13 @@ class ShuffleUnit(nn.Module):
         super().__init__()
         self.groups = groups
         self.halve = halve
-        stride = 2 if halve else 1
         mid = out_planes // 4
         main = out_planes - in_planes if halve else out_planes
         first_groups = 1 if in_planes == STEM_WIDTH else groups
         self.conv1 = nn.Conv3d(in_planes, mid, 1, groups=first_groups, bias=False)
         self.norm1 = nn.BatchNorm3d(mid)
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv3d(mid, mid, 3, stride=stride, padding=1, groups=mid, bias=False)
+        self.conv2 = DepthwiseConv3d(mid, stride=2 if halve else 1)
         self.norm2 = nn.BatchNorm3d(mid)
         self.conv3 = nn.Conv3d(mid, main, 1, groups=groups, bias=False)
         self.norm3 = nn.BatchNorm3d(main)
