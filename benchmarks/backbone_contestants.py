@@ -81,7 +81,7 @@ class Steps:
         self.wrong = not self._difference(net) <= TOLERANCE[precision]
         self._net = torch.compile(net.train()) if compiled else net.train()
         self._head = head
-        self._optimizer = torch.optim.SGD([*net.parameters(), *head.parameters()], lr=1e-3, momentum=0.9)
+        self._optimizer = torch.optim.SGD([*net.parameters(), *head.parameters()], lr=1e-5, momentum=0.9)
 
     def _difference(self, net: nn.Module) -> float:
         """Of the features from those of the plain network, relative to their size."""
@@ -102,7 +102,7 @@ class Steps:
             self._optimizer.zero_grad()
         if self._clips.is_cuda:
             torch.cuda.synchronize()
-        return float(loss)
+        return float(loss.detach())
 
     def check(self, job: int, result: float) -> Verdict:
         """Wrong where the features were, or where the loss is no number any more."""

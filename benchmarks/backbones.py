@@ -36,6 +36,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 """Names of this benchmark → backbone and options; any other name is a backbone with its defaults."""
 IN_TORCHVISION = ("r3d", *VARIANTS)
 USUAL = ("shufflenet", "mobilenetv2", "squeezenet", "c3d", "r3d", "r2plus1d")
+WIDTH = 140  # columns that the tables need
 VSSL, COMPILED = "vssl", "vssl, compiled"
 
 
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows = list(compared())
-    console = Console()
+    console = Console(width=max(Console().width, WIDTH))
     console.print(table(rows))
     frames, pixels = map(int, args.clip.split("x"))
     clip = ClipSpec(num_frames=frames, frame_stride=1, crop_size=pixels)

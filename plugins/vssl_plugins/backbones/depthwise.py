@@ -34,10 +34,11 @@ class DepthwiseConv3d(nn.Conv3d):
         return super().forward(input)
 
     def _quick(self, x_BCTHW: Tensor) -> bool:
+        if x_BCTHW.device.type != "cpu" or self.stride != (1, 1, 1) or torch.is_autocast_enabled("cpu"):
+            return False
         trained = torch.is_grad_enabled() and (x_BCTHW.requires_grad or self.weight.requires_grad)
         eager = not (torch.compiler.is_compiling() or torch.jit.is_tracing())
-        plain = x_BCTHW.dtype == self.weight.dtype and not torch.is_autocast_enabled(x_BCTHW.device.type)
-        return trained and eager and plain and self.stride == (1, 1, 1) and x_BCTHW.device.type == "cpu"
+        return trained and eager and x_BCTHW.dtype == self.weight.dtype
 
 
 class _Depthwise(torch.autograd.Function):

@@ -76,5 +76,6 @@ def test_the_quicker_way_is_taken_where_it_is_meant_to_be() -> None:
         assert not quick()
     ours.requires_grad_(False)
     assert not quick()
+    assert ours.to("meta")(video.to("meta")).shape == video.shape
     strided, _ = pair(2)
     assert "_Depthwise" not in type(strided.float()(video).grad_fn).__name__

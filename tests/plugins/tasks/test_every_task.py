@@ -85,7 +85,7 @@ def test_every_trained_parameter_of_every_cnn_receives_gradient(
     """On maps of 2 x 2."""
     clip = ClipSpec(num_frames=4, frame_stride=1, crop_size=pixels)
     task, options = make(cls, backbone=backbone, clip=clip)
-    output = task.train()(*make_batch(task, options, clip=clip))
+    output = task.train()(*make_batch(task, options, batch=2, clip=clip))
     output.loss.backward()
     assert output.loss.ndim == 0
     assert torch.isfinite(output.loss)
