@@ -1,0 +1,64 @@
+"""Weights that MViT loads: SlowFast's files, with joint or split projections, and torchvision's."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from vssl_core.weights import KeyMap
+from vssl_plugins.backbones.token_weights import OTHER_SIZE, Tensors, fit_tables, join_qkv, square
+
+__all__ = ["KEY_MAPS"]
+
+
+def _positions(tensors: Tensors, module: nn.Module) -> Tensors:
+    """Tables in the form that the network keeps them in, and of its size."""
+    tensors = join_qkv(tensors)
+    for name in ("cls_token", "cls_position"):
+        if f"positions.{name}" in tensors:
+            tensors[f"positions.{name}"] = tensors[f"positions.{name}"].reshape(1, 1, -1)
+    if "positions.space" in tensors:
+        tensors["positions.space"] = square(tensors["positions.space"].flatten(0, -2))
+    if "positions.time" in tensors:
+        tensors["positions.time"] = tensors["positions.time"].flatten(0, -2)
+    return fit_tables(tensors, module)
+
+
+_DISTANCES = (r"\.attn\.rel_pos_", ".attn.distances.rel_pos_")
+
+SLOWFAST = KeyMap(
+    "SlowFast MViT",
+    recognise=(r"patch_embed\.proj\.", r"blocks\.0\.attn\.pool_k\.weight"),
+    rename=(
+        (r"^patch_embed\.proj\.", "patch_embed."),
+        (r"^cls_token$", "positions.cls_token"),
+        (r"^pos_embed_class$", "positions.cls_position"),
+        (r"^pos_embed_spatial$", "positions.space"),
+        (r"^pos_embed_temporal$", "positions.time"),
+        (r"\.attn\.pool_(q|k|v)\.weight$", r".attn.pool_\1.pool.weight"),
+        (r"\.attn\.norm_(q|k|v)\.", r".attn.pool_\1.norm."),
+        _DISTANCES,
+    ),
+    drop=(r"head\.",),
+    convert=_positions,
+)
+TORCHVISION = KeyMap(
+    "torchvision mvit",
+    recognise=(r"conv_proj\.", r"pos_encoding\.class_token"),
+    rename=(
+        (r"^conv_proj\.", "patch_embed."),
+        (r"^pos_encoding\.class_token$", "positions.cls_token"),
+        (r"^pos_encoding\.class_pos$", "positions.cls_position"),
+        (r"^pos_encoding\.spatial_pos$", "positions.space"),
+        (r"^pos_encoding\.temporal_pos$", "positions.time"),
+        (r"\.attn\.project\.0\.", ".attn.proj."),
+        (r"\.norm_act\.0\.", ".norm."),
+        (r"\.project\.", ".proj."),
+        (r"\.mlp\.0\.", ".mlp.fc1."),
+        (r"\.mlp\.3\.", ".mlp.fc2."),
+        _DISTANCES,
+    ),
+    drop=(r"head\.",),
+    convert=_positions,
+)
+
+KEY_MAPS = (OTHER_SIZE, SLOWFAST, TORCHVISION)
