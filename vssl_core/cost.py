@@ -7,6 +7,9 @@ import logging
 import resource
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import torch
@@ -25,7 +28,9 @@ _FREE = frozenset(
         "aten::pow", "aten::relu", "aten::relu_", "aten::hardtanh", "aten::hardtanh_", "aten::sigmoid",
         "aten::mean", "aten::sum", "aten::clone", "aten::rsub", "aten::max_pool3d", "aten::avg_pool3d",
         "aten::dropout", "aten::dropout_", "aten::square", "aten::rsqrt", "aten::repeat", "aten::expand_as",
-        "aten::movedim", "aten::pad", "aten::unflatten",
+        "aten::movedim", "aten::pad", "aten::unflatten", "aten::gelu", "aten::silu", "aten::silu_",
+        "aten::hardswish", "aten::hardswish_", "aten::hardsigmoid", "aten::sigmoid_", "aten::tanh",
+        "aten::softmax", "aten::max_pool2d", "aten::avg_pool2d", "aten::roll", "aten::lerp",
     }
 )  # fmt: skip
 
@@ -38,13 +43,34 @@ def count_flops(backbone: Backbone, clip: ClipSpec) -> tuple[float, dict[str, in
         return _count(backbone, clip)
 
 
+def _attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """Multiply-accumulates of fused attention (queries by keys, then by values), which fvcore leaves out."""
+    from fvcore.nn.jit_handles import get_shape
+
+    *rows, value_dim = get_shape(outputs[0])
+    *_, keys, dim = get_shape(inputs[1])
+    return int(prod(rows) * keys * (dim + value_dim))
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """`nn.MultiheadAttention` by operators that can be counted, not by one kernel for all of it."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
 def _count(backbone: Backbone, clip: ClipSpec) -> tuple[float, dict[str, int]]:
     from fvcore.nn import FlopCountAnalysis
 
     model = copy.deepcopy(backbone).cpu().float().eval()
     shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
-    with torch.no_grad():
+    with torch.no_grad(), _plain_attention():
         analysis = FlopCountAnalysis(model, torch.zeros(shape))
+        analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_macs)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         total = 2.0 * float(analysis.total()) / 1e9
         missing = {name: int(n) for name, n in analysis.unsupported_ops().items() if name not in _FREE}

@@ -1,8 +1,9 @@
 """Every collective of vssl, in one place: what several processes do must equal what one does.
 
 With W processes that hold B/W videos each, a step gives the same loss as one process with B: BatchNorm
-uses the statistics of the whole batch, dropout draws one mask for the whole batch, contrastive losses
-see all embeddings, and gradients flow through all of it. In one process everything here is the identity.
+uses the statistics of the whole batch, dropout and stochastic depth draw once for the whole batch,
+contrastive losses see all embeddings, and gradients flow through all of it. In one process everything
+here is the identity.
 """
 
 from __future__ import annotations
@@ -145,14 +146,34 @@ class _Dropout(nn.Dropout):
         return input * F.dropout(whole, self.p)[rank() * rows : (rank() + 1) * rows]
 
 
+class _DropPath(nn.Module):
+    """timm's DropPath whose draws are this process's part of those for the whole batch."""
+
+    def __init__(self, drop_prob: float, *, scale_by_keep: bool) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+        self.scale_by_keep = scale_by_keep
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and self.drop_prob):
+            return x
+        rows, keep = x.shape[0], 1 - self.drop_prob
+        whole = x.new_empty(world_size() * rows, *[1] * (x.ndim - 1)).bernoulli_(keep)
+        if self.scale_by_keep and keep > 0:
+            whole.div_(keep)
+        return x * whole[rank() * rows : (rank() + 1) * rows]
+
+
 def share_batch_layers(module: Module) -> Module:
-    """Make BatchNorm and Dropout act on the batch of all processes; in one process change nothing.
+    """Make BatchNorm, Dropout and DropPath act on the batch of all processes; in one process change nothing.
 
     On CUDA BatchNorm becomes `torch.nn.SyncBatchNorm`, which refuses CPUs; elsewhere a layer of the
     same parameters and buffers takes its place, so the state dict keeps its keys.
     """
     if not _active():
         return module
+    from timm.layers import DropPath  # type: ignore[attr-defined]
+
     if next(module.parameters()).is_cuda:
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
     for parent in module.modules():
@@ -165,4 +186,6 @@ def share_batch_layers(module: Module) -> Module:
                 setattr(parent, name, shared)
             elif type(child) is nn.Dropout:
                 setattr(parent, name, _Dropout(child.p, child.inplace))
+            elif isinstance(child, DropPath):
+                setattr(parent, name, _DropPath(child.drop_prob, scale_by_keep=child.scale_by_keep))
     return module

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from timm.layers import DropPath
 from torch import nn
 
 from vssl_core import distributed
@@ -17,7 +18,7 @@ def _network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4), nn.ReLU(), nn.Flatten(), nn.Linear(32, 6), nn.BatchNorm1d(6),
-        nn.Dropout(0.5),
+        nn.Dropout(0.5), DropPath(0.5),
     )  # fmt: skip
 
 
