@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 from typing import Any, Literal
 
@@ -82,37 +81,35 @@ class Windows:
     mask_WNN: Tensor | None
 
 
-@cache
-def _bias_index(window_THW: Size3d) -> Tensor:
-    places = torch.cartesian_prod(*(torch.arange(size, device="cpu") for size in window_THW))
-    distance_NN3 = places[:, None] - places[None] + torch.tensor(WINDOW_THW, device="cpu") - 1
-    _, height, width = (2 * size - 1 for size in WINDOW_THW)
-    return (distance_NN3 * torch.tensor([height * width, width, 1], device="cpu")).sum(-1)
-
-
-def bias_index(window_THW: Size3d) -> Tensor:
+def bias_index(window_THW: Size3d, device: torch.device | None = None) -> Tensor:
     """Row of the bias table (15 · 13 · 13 distances) for each pair of tokens of a window, (N, N).
 
     Made from the coordinates of the window as it is, clipped or not: the part of the table that it uses is
     the middle of each axis.
     """
-    return _bias_index(window_THW)
+    places = [torch.arange(size, device=device) for size in window_THW]
+    time, row, column = (
+        place[:, None] - place + full - 1 for place, full in zip(places, WINDOW_THW, strict=True)
+    )
+    _, rows, columns = (2 * size - 1 for size in WINDOW_THW)
+    index = time[:, None, None, :, None, None] * rows + row[None, :, None, None, :, None]
+    index = index * columns + column[None, None, :, None, None, :]
+    return index.flatten(3, 5).flatten(0, 2)
 
 
-def _regions(length: int, window: int, shift: int) -> list[int]:
-    """Which part of the unshifted map each place of a shifted axis comes from."""
-    if not shift:
-        return [0] * length
-    return [0] * (length - window) + [1] * (window - shift) + [2] * shift
+def shift_mask(padded_THW: Size3d, window_THW: Size3d, shift_THW: Size3d, device: torch.device) -> Tensor:
+    """(W, N, N): 0 between tokens of a shifted window that were neighbours before the shift, -100 else.
 
-
-@cache
-def _mask(padded_THW: Size3d, window_THW: Size3d, shift_THW: Size3d) -> Tensor:
-    """(W, N, N): 0 between tokens of one region, -100 between others."""
-    axes = zip(padded_THW, window_THW, shift_THW, strict=True)
-    region = torch.cartesian_prod(*(torch.tensor(_regions(*axis), device="cpu") for axis in axes))
-    region_1THW1 = (region * torch.tensor([9, 3, 1], device="cpu")).sum(-1).view(1, *padded_THW, 1)
-    region_WN = cut(region_1THW1, window_THW).squeeze(-1)
+    The shift brings the first places of an axis behind the last ones, into the last window of that axis.
+    """
+    regions = []
+    for length, window, shift in zip(padded_THW, window_THW, shift_THW, strict=True):
+        place = torch.arange(length, device=device)
+        moved = place >= length - shift
+        regions.append((place >= length - window).long() + moved if shift else torch.zeros_like(place))
+    time, row, column = regions
+    region_THW = (time[:, None, None] * 3 + row[:, None]) * 3 + column
+    region_WN = cut(region_THW[None, ..., None], window_THW).squeeze(-1)
     return (region_WN[:, :, None] != region_WN[:, None]).float() * -100.0
 
 
@@ -122,8 +119,8 @@ def windows_of(size_THW: Size3d, device: torch.device) -> Windows:
     window = tuple(min(pair) for pair in zip(size_THW, WINDOW_THW, strict=True))
     shift = tuple(0 if whole else size // 2 for whole, size in zip(covered, WINDOW_THW, strict=True))
     padded = tuple(-(-size // part) * part for size, part in zip(size_THW, window, strict=True))
-    mask_WNN = _mask(padded, window, shift).to(device) if any(shift) else None
-    return Windows(window, shift, bias_index(window).to(device), mask_WNN)
+    mask_WNN = shift_mask(padded, window, shift, device) if any(shift) else None
+    return Windows(window, shift, bias_index(window, device), mask_WNN)
 
 
 def cut(x_BTHWC: Tensor, window_THW: Size3d) -> Tensor:
