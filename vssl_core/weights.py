@@ -63,6 +63,7 @@ class KeyMap:
         convert: Changes tensors after they were renamed; gets the network for its shapes.
         back: `re.sub` pairs that name the network's keys as the publisher does, for `vssl export`; empty
             where the publisher has no exact counterpart.
+        without: None may match a key of the file; else the map is not tried.
     """
 
     name: str
@@ -72,6 +73,7 @@ class KeyMap:
     initial: tuple[str, ...] = ()
     convert: Convert | None = None
     back: tuple[tuple[str, str], ...] = ()
+    without: tuple[str, ...] = ()
 
 
 OWN_NAMES = KeyMap("names of vssl")
@@ -236,6 +238,8 @@ def _why_not(path: Path, module: nn.Module, fits: Sequence[_Fit], maps: Sequence
 
 
 def _recognises(key_map: KeyMap, found: Tensors) -> bool:
+    if any(_matches(key, key_map.without) for key in found):
+        return False
     return all(any(re.match(pattern, key) for key in found) for pattern in key_map.recognise)
 
 

@@ -1,4 +1,4 @@
-"""Weights that MViT loads: SlowFast's files, with joint or split projections, and torchvision's."""
+"""Weights that MViT loads: SlowFast's, pytorchvideo's and torchvision's, projections joint or split."""
 
 from __future__ import annotations
 
@@ -24,19 +24,34 @@ def _positions(tensors: Tensors, module: nn.Module) -> Tensors:
 
 
 _DISTANCES = (r"\.attn\.rel_pos_", ".attn.distances.rel_pos_")
+_OF_SLOWFAST = (
+    (r"^cls_token$", "positions.cls_token"),
+    (r"^pos_embed_class$", "positions.cls_position"),
+    (r"^pos_embed_spatial$", "positions.space"),
+    (r"^pos_embed_temporal$", "positions.time"),
+    (r"\.attn\.pool_(q|k|v)\.weight$", r".attn.pool_\1.pool.weight"),
+    (r"\.attn\.norm_(q|k|v)\.", r".attn.pool_\1.norm."),
+)
 
 SLOWFAST = KeyMap(
     "SlowFast MViT",
     recognise=(r"patch_embed\.proj\.", r"blocks\.0\.attn\.pool_k\.weight"),
     rename=(
         (r"^patch_embed\.proj\.", "patch_embed."),
-        (r"^cls_token$", "positions.cls_token"),
-        (r"^pos_embed_class$", "positions.cls_position"),
-        (r"^pos_embed_spatial$", "positions.space"),
-        (r"^pos_embed_temporal$", "positions.time"),
-        (r"\.attn\.pool_(q|k|v)\.weight$", r".attn.pool_\1.pool.weight"),
-        (r"\.attn\.norm_(q|k|v)\.", r".attn.pool_\1.norm."),
+        *_OF_SLOWFAST,
         _DISTANCES,
+    ),
+    drop=(r"head\.",),
+    convert=_positions,
+)
+PYTORCHVIDEO = KeyMap(
+    "pytorchvideo MViT",
+    recognise=(r"patch_embed\.patch_model\.", r"cls_positional_encoding\.cls_token"),
+    rename=(
+        (r"^patch_embed\.patch_model\.", "patch_embed."),
+        (r"^cls_positional_encoding\.", ""),
+        *_OF_SLOWFAST,
+        (r"^norm_embed\.", "norm."),
     ),
     drop=(r"head\.",),
     convert=_positions,
@@ -61,4 +76,4 @@ TORCHVISION = KeyMap(
     convert=_positions,
 )
 
-KEY_MAPS = (OTHER_SIZE, SLOWFAST, TORCHVISION)
+KEY_MAPS = (OTHER_SIZE, SLOWFAST, PYTORCHVIDEO, TORCHVISION)

@@ -76,6 +76,7 @@ HUGGING_FACE = KeyMap(
 IMAGE = KeyMap(
     "image ViT of timm",
     recognise=AUTHORS.recognise,
+    without=(r"blocks\.\d+\.temporal_",),
     rename=AUTHORS.rename,
     drop=(*AUTHORS.drop, r"pre_logits\."),
     initial=(r"blocks\.\d+\.temporal_fc\.", r"embed\.time$"),

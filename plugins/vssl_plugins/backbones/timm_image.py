@@ -75,8 +75,8 @@ def make_image_model(options: TimmImageOptions, size: int) -> nn.Module:
         except (AssertionError, RuntimeError, ValueError) as error:
             raise UsageError(
                 f"timm's {options.model} cannot be built for images of {size} x {size}: "
-                f"{str(error).rstrip('.')}. Take another crop_size, for instance that in the model's name, or "
-                "another model."
+                f"{str(error).rstrip('.')}. Take another crop_size, for instance that in the model's name, "
+                "or another model."
             ) from error
     try:
         return make()

@@ -1,4 +1,4 @@
-"""What must hold for every transformer: any clip, the contract of backbones, precision, checkpoints, stages."""
+"""What must hold for every transformer: any clip, the contract, precision, checkpointing, stages, tasks."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_the_public_codes_are_right_in_time_and_wrong_in_space() -> None:
 
 
 def test_attention_uses_the_bias_of_the_distance_in_every_window() -> None:
-    """Two tokens attend alike in a map of 4 x 4 and at the same places of one of 7 x 7, the rest masked away."""
+    """Tokens attend alike in a map of 4 x 4 and at its places in one of 7 x 7, the rest masked away."""
     attention = settle(MAKERS["video_swin"]()).layers[0].blocks[0].attn
     window, places = (2, 4, 4), places_in_the_full_window((2, 4, 4))
     x_1NC, cpu = torch.randn(1, 32, 16), torch.device("cpu")
