@@ -30,7 +30,7 @@ _FREE = frozenset(
         "aten::dropout", "aten::dropout_", "aten::square", "aten::rsqrt", "aten::repeat", "aten::expand_as",
         "aten::movedim", "aten::pad", "aten::unflatten", "aten::gelu", "aten::silu", "aten::silu_",
         "aten::hardswish", "aten::hardswish_", "aten::hardsigmoid", "aten::sigmoid_", "aten::tanh",
-        "aten::softmax", "aten::max_pool2d", "aten::avg_pool2d", "aten::roll", "aten::lerp",
+        "aten::softmax", "aten::max_pool2d", "aten::avg_pool2d", "aten::roll", "aten::lerp", "aten::ne",
     }
 )  # fmt: skip
 

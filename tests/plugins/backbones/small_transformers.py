@@ -5,8 +5,8 @@ Video Swin and MViT have no options for depth and width, so that their tables of
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 import pytest
@@ -31,31 +31,39 @@ def build(cls: type[Backbone], clip: ClipSpec = SMALL, **options: object) -> Bac
     return cls(cls.Options(**options), clip)
 
 
+@contextmanager
+def small_tables() -> Iterator[None]:
+    """Inside, Video Swin and MViT are built with few blocks and channels."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(video_swin.SIZES, tiny=(16, (2, 1, 2, 2), (1, 2, 4, 4), 0.1)))
+        stack.enter_context(patch.multiple(mvit, DEPTH=5, WIDENING=(1, 2, 4), WIDTH=16))
+        yield
+
+
 def small(cls: type[Backbone], **fixed: object) -> Make:
     """Builds a network of this class with few blocks and channels."""
 
     def make(clip: ClipSpec = SMALL, **more: object) -> Backbone:
-        with ExitStack() as stack:
-            stack.enter_context(patch.dict(video_swin.SIZES, tiny=(16, (2, 1, 2, 2), (1, 2, 4, 4), 0.1)))
-            stack.enter_context(patch.multiple(mvit, DEPTH=5, WIDENING=(1, 2, 4), WIDTH=16))
+        with small_tables():
             return build(cls, clip, **{**fixed, **more})
 
     return make
 
 
 SHALLOW = {"size": "tiny", "depth": 2}
-MAKERS = {
-    "vivit": small(ViViT, **SHALLOW, temporal_depth=1),
-    "vivit_joint": small(ViViT, **SHALLOW, attention="joint"),
-    "timesformer": small(TimeSformer, **SHALLOW),
-    "timesformer_joint": small(TimeSformer, **SHALLOW, attention="joint"),
-    "timesformer_space": small(TimeSformer, **SHALLOW, attention="space_only"),
-    "video_swin": small(VideoSwin),
-    "mvit_v1": small(MViT, variant="v1_b"),
-    "mvit_v2": small(MViT),
-    "timm_resnet": small(TimmImage, model="test_resnet"),
-    "timm_vit": small(TimmImage, model="test_vit"),
+NETS: dict[str, tuple[type[Backbone], dict[str, object]]] = {
+    "vivit": (ViViT, {**SHALLOW, "temporal_depth": 1}),
+    "vivit_joint": (ViViT, {**SHALLOW, "attention": "joint"}),
+    "timesformer": (TimeSformer, SHALLOW),
+    "timesformer_joint": (TimeSformer, {**SHALLOW, "attention": "joint"}),
+    "timesformer_space": (TimeSformer, {**SHALLOW, "attention": "space_only"}),
+    "video_swin": (VideoSwin, {}),
+    "mvit_v1": (MViT, {"variant": "v1_b"}),
+    "mvit_v2": (MViT, {}),
+    "timm_resnet": (TimmImage, {"model": "test_resnet"}),
+    "timm_vit": (TimmImage, {"model": "test_vit"}),
 }
+MAKERS = {name: small(cls, **options) for name, (cls, options) in NETS.items()}
 TRANSFORMERS = [name for name in MAKERS if not name.startswith("timm")]
 LIGHT = [name for name in TRANSFORMERS if name.startswith(("vivit", "timesformer"))]
 
