@@ -38,6 +38,7 @@ from torch.nn import functional as F  # noqa: N812
 from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
+from vssl_plugins.backbones.checkpointing import run
 from vssl_plugins.backbones.clip_shape import Size3d
 from vssl_plugins.backbones.mvit_weights import KEY_MAPS
 from vssl_plugins.backbones.tokens import (
@@ -46,7 +47,6 @@ from vssl_plugins.backbones.tokens import (
     grid_of,
     init_linear,
     resize_table,
-    run,
 )
 
 __all__ = ["MViT", "MViTOptions"]

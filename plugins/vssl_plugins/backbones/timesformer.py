@@ -39,6 +39,7 @@ from torch import Tensor, nn
 from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
+from vssl_plugins.backbones.checkpointing import run
 from vssl_plugins.backbones.clip_shape import Size3d
 from vssl_plugins.backbones.timesformer_weights import KEY_MAPS
 from vssl_plugins.backbones.tokens import (
@@ -49,7 +50,6 @@ from vssl_plugins.backbones.tokens import (
     grid_of,
     init_linear,
     resize_table,
-    run,
 )
 
 __all__ = ["DividedBlock", "TimeSformer", "TimeSformerOptions"]

@@ -1,4 +1,4 @@
-"""What the transformers share: whole patches, learned positions of any grid, blocks run with checkpoints.
+"""What the transformers share: whole patches, learned positions of any grid, initial values.
 
 A grid is how many tokens there are along each axis, (T', H', W') or a part of it. Tokens are (N, L, D) with
 the grid flattened in that order and, where there is one, the class token in front.
@@ -7,13 +7,11 @@ the grid flattened in that order and, where there is one, the class token in fro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from timm.layers import trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch.utils.checkpoint import checkpoint
 
 from vssl_core.errors import UsageError
 from vssl_core.types import ClipSpec
@@ -27,7 +25,6 @@ __all__ = [
     "grid_of",
     "init_linear",
     "resize_table",
-    "run",
 ]
 
 VIT_SIZES = {"tiny": (192, 3, 12), "small": (384, 6, 12), "base": (768, 12, 12), "large": (1024, 16, 24)}
@@ -106,13 +103,6 @@ class Positions(nn.Module):
         cls_N1D = (self.cls_token + self.cls_position).expand(tokens_NLD.shape[0], -1, -1)
         table_LD = resize_table(self.table, grid).flatten(0, -2)
         return torch.cat([cls_N1D, tokens_NLD + table_LD], dim=1)
-
-
-def run(block: nn.Module, *inputs: Any, checkpointing: bool) -> Any:
-    """`block(*inputs)`; with `checkpointing` it runs a second time in the backward pass, to save memory."""
-    if checkpointing and torch.is_grad_enabled():
-        return checkpoint(block, *inputs, use_reentrant=False)
-    return block(*inputs)
 
 
 def drop_path_rates(last: float, depth: int) -> list[float]:

@@ -36,8 +36,9 @@ from torch.nn import functional as F  # noqa: N812
 from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
+from vssl_plugins.backbones.checkpointing import run
 from vssl_plugins.backbones.clip_shape import Size3d
-from vssl_plugins.backbones.tokens import check_and_pad, drop_path_rates, init_linear, run
+from vssl_plugins.backbones.tokens import check_and_pad, drop_path_rates, init_linear
 from vssl_plugins.backbones.video_swin_weights import KEY_MAPS
 
 __all__ = ["VideoSwin", "VideoSwinOptions", "bias_index"]

@@ -36,8 +36,9 @@ from torch import Tensor, nn
 from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
+from vssl_plugins.backbones.checkpointing import run
 from vssl_plugins.backbones.clip_shape import Size3d
-from vssl_plugins.backbones.tokens import VIT_SIZES, Positions, check_and_pad, drop_path_rates, grid_of, run
+from vssl_plugins.backbones.tokens import VIT_SIZES, Positions, check_and_pad, drop_path_rates, grid_of
 from vssl_plugins.backbones.vivit_weights import KEY_MAPS
 
 __all__ = ["Encoder", "ViViT", "ViViTOptions"]

@@ -213,6 +213,26 @@ def test_nothing_breaks_the_graph_of_a_compiled_network(name: str) -> None:
         torch.testing.assert_close(compiled(*inputs), module(*inputs))
 
 
+def test_a_compiled_network_may_have_checkpoints() -> None:
+    torch._dynamo.reset()
+    net, video = settle(MAKERS["timesformer"](checkpointing=True)), clips(2, 4, 32, 32)
+    features = torch.compile(net, backend="aot_eager", fullgraph=True)(video)
+    features.square().sum().backward()
+    found = [p.grad for p in net.parameters()]
+    net.zero_grad()
+    net(video).square().sum().backward()
+    torch.testing.assert_close(found, [p.grad for p in net.parameters()])
+
+
+@pytest.mark.parametrize("name", ["timesformer", "video_swin"])
+def test_an_exported_program_takes_any_batch(name: str) -> None:
+    net, batch = settle(MAKERS[name]()), torch.export.Dim("batch", min=1)
+    program = torch.export.export(net, (clips(2, 4, 32, 32),), dynamic_shapes=({0: batch},)).module()
+    with torch.no_grad():
+        for count in (1, 3):
+            torch.testing.assert_close(program(clips(count, 4, 32, 32)), net(clips(count, 4, 32, 32)))
+
+
 # --------------------------------------------------------------------------------------------- stages
 
 
