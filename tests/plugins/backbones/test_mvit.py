@@ -11,7 +11,8 @@ from torchvision.models.video.mvit import MViT as Reference
 
 from vssl_core.types import ClipSpec
 from vssl_core.weights import load_into
-from vssl_plugins.backbones.mvit import Distances, MViT, distance_rows
+from vssl_plugins.backbones.mvit import MViT
+from vssl_plugins.backbones.mvit_attention import Distances, distance_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

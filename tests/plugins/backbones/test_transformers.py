@@ -1,10 +1,9 @@
-"""What must hold for every transformer: any clip, the contract, precision, checkpointing, stages, tasks."""
+"""What must hold for every transformer: any clip, the contract, precision, checkpointing, stages."""
 
 from __future__ import annotations
 
 import copy
 import math
-import warnings
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from vssl_core.errors import UsageError
-from vssl_core.interfaces import Backbone, TaskContext
 from vssl_core.types import ClipSpec
 from vssl_plugins.backbones.tokens import Positions, drop_path_rates, resize_table
 from vssl_plugins.backbones.video_swin import windows_of
@@ -296,62 +294,3 @@ def test_a_copy_is_independent(make: Make) -> None:
         for parameter in twin.parameters():
             parameter.add_(1)
         assert not torch.equal(net(clips(1, 4, 32, 32)), twin(clips(1, 4, 32, 32)))
-
-
-# ---------------------------------------------------------------------------------------------- tasks
-
-
-def tasks() -> list[tuple[type, dict[str, object]]]:
-    from vssl_plugins.tasks.cvrl import CVRL
-    from vssl_plugins.tasks.prp import PRP
-    from vssl_plugins.tasks.rotnet import RotNet
-    from vssl_plugins.tasks.rspnet import RSPNet
-    from vssl_plugins.tasks.tdl import TDL
-    from vssl_plugins.tasks.vcop import VCOP
-
-    small = {CVRL: {"hidden_dim": 16}, PRP: {"hidden_dim": 16}, TDL: {"queue_size": 8}}
-    small |= {RSPNet: {"queue_size": 8}, RotNet: {}, VCOP: {}}
-    return list(small.items())
-
-
-@pytest.mark.parametrize(("cls", "options"), tasks(), ids=lambda value: getattr(value, "__name__", ""))
-@pytest.mark.parametrize("name", ["vivit", "video_swin"])
-def test_each_task_trains_a_step(cls: type, options: dict[str, object], name: str) -> None:
-    clip = ClipSpec(num_frames=4, frame_stride=1, crop_size=64 if name == "vivit" else 32)
-
-    def make_backbone() -> Backbone:
-        with torch.random.fork_rng(devices=[]):
-            return MAKERS[name](clip)
-
-    torch.manual_seed(1)
-    chosen = cls.Options(**options)
-    context = TaskContext(clip=clip, num_videos=64, batch_size=2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        task = cls(make_backbone, chosen, context).train()
-    views, info = batch_of(task, chosen, clip)
-    optimizer = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], lr=1e-4)
-    before = {key: p.detach().clone() for key, p in task.backbone.named_parameters()}
-    task(views, info).loss.backward()
-    lacking = [key for key, p in task.backbone.named_parameters() if p.grad is None]
-    assert lacking == []
-    optimizer.step()
-    moved = [key for key, p in task.backbone.named_parameters() if not torch.equal(p, before[key])]
-    assert len(moved) > 0.8 * len(before)
-    assert torch.isfinite(task.eval()(views, info).loss)
-
-
-def batch_of(
-    task: nn.Module, options: object, clip: ClipSpec, batch: int = 2
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Random views of the shapes that the task's sampler and augmentation give."""
-    from vssl_core.seeding import generator
-
-    sampler = type(task).sampler(options, clip)
-    sampled = [sampler(90, 25.0, generator("transformers", number)) for number in range(batch)]
-    views = {}
-    for name, view in type(task).augmentation(options, clip).items():
-        frames = len(sampled[0].frames[view.frames or name])
-        views[name] = clips(batch, frames, clip.crop_size, clip.crop_size)
-    info = {key: torch.as_tensor([one.info[key] for one in sampled]) for key in sampled[0].info}
-    return views, info
