@@ -72,7 +72,7 @@ class Component(_Frozen):
 
 
 class CellSpec(_Frozen):
-    """A cell: what is pretrained, on what, with which seed."""
+    """A cell: what is pretrained, on what, with which seed; `decoder` says what makes its frames."""
 
     role: Literal["method", "floor", "ceiling"]
     task: Component
@@ -81,11 +81,13 @@ class CellSpec(_Frozen):
     pretrain_digest: str
     seed: int
     protocol_hash: str
+    decoder: Mapping[str, str] = {}
 
     def key(self) -> dict[str, Any]:
         """Every field that decides about the pretrained weights."""
         return {
             "numbers_version": NUMBERS_VERSION,
+            "decoder": dict(self.decoder),
             "protocol": self.protocol_hash,
             "task": self.task.key(),
             "backbone": self.backbone.key(),
@@ -108,11 +110,13 @@ class EvaluationSpec(_Frozen):
     target: Component
     target_digest: str
     protocol_hash: str
+    decoder: Mapping[str, str] = {}
 
     def key(self) -> dict[str, Any]:
         """Every field that decides about the scores of given weights."""
         return {
             "numbers_version": NUMBERS_VERSION,
+            "decoder": dict(self.decoder),
             "protocol": self.protocol_hash,
             "evaluator": self.evaluator.key(),
             "target data": self.target_digest,

@@ -22,6 +22,7 @@ from vssl_core.overlap.guard import refuse_overlap
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.run_cell import open_dataset
+from vssl_core.video.decoders import find_decoder
 from vssl_core.weights import file_digest
 
 __all__ = ["Plan", "Request", "component", "current_key", "dataset_component", "make_plan"]
@@ -60,6 +61,7 @@ class _Planner:
     def __init__(self, request: Request, protocol: Protocol, progress: Progress) -> None:
         self._request, self._protocol, self._progress = request, protocol, progress
         self._indexes: dict[str, Index] = {}
+        self._decoder = find_decoder(protocol.data.decoder).identity()
         self.classes: dict[str, type] = {}
 
     def component(self, kind: registry.Kind, named: Named, owner: str) -> Component:
@@ -104,6 +106,7 @@ class _Planner:
                 "backbone": backbone,
                 "seed": seed,
                 "protocol_hash": self._protocol.hash,
+                "decoder": self._decoder,
             }
             cells.append(
                 (
@@ -133,6 +136,7 @@ class _Planner:
             target=target,
             target_digest=self.index(target).digest,
             protocol_hash=self._protocol.hash,
+            decoder=self._decoder,
         )
 
     def _controls(
@@ -330,4 +334,5 @@ def current_key(spec: CellSpec) -> dict[str, Any]:
         else:
             weights = {} if made.weights is None else {"weights": made.weights.path}
             now[kind] = component(kind, made.spec, {**made.options, **weights}, owner=kind)[0]
+    now["decoder"] = find_decoder(spec.decoder.get("decoder", "pyav")).identity()
     return spec.model_copy(update=now).key()

@@ -49,6 +49,8 @@ class Data(_Part):
 
     short_side: int | None = Field(None, ge=16)
     """Frames are reduced to this short side after decoding; null: as they are."""
+    decoder: Literal["pyav", "torchcodec"] = "pyav"
+    """What turns files into frames; torchcodec must be installed. Its versions are part of a cell's key."""
     num_videos: int | None = Field(None, ge=1)
     """Pretrain on this many videos, chosen by the hash of (subset_seed, video_id); null: all."""
     subset_seed: int = 0

@@ -138,10 +138,12 @@ class _Cell:
         cache = None
         if settings.cache_gib > 0:
             cache = FrameCache(user_cache() / "frames", max_bytes=int(settings.cache_gib * 2**30))
-        self._reader = FrameReader(short_side=self._protocol.data.short_side, cache=cache)
+        data = self._protocol.data
+        self._reader = FrameReader(short_side=data.short_side, cache=cache, decoder=data.decoder)
 
     def run(self) -> None:
         """Pretrain, then evaluate; each only if it is not done."""
+        self._check_decoder()
         hooks, run = load_hooks(disabled=self._settings.no_plugins), self._run_info()
         for problem in hooks.problems:
             self._progress.say(problem)
@@ -155,6 +157,16 @@ class _Cell:
             hooks.run_end(run, error)
             raise
         hooks.run_end(run)
+
+    def _check_decoder(self) -> None:
+        """The cell's key says what makes its frames; other versions here would make other frames."""
+        here, planned = self._reader.decoder_identity, self._spec.decoder
+        if planned and planned != here:
+            other = ", ".join(f"{key} {planned.get(key)}" for key in planned if planned[key] != here.get(key))
+            raise DatasetError(
+                f"this cell was planned with another decoder ({other}) than this process has; start the "
+                "bench again here, or install those versions."
+            )
 
     def _run_info(self) -> RunInfo:
         budget = self._protocol.pretrain.budget

@@ -21,6 +21,7 @@ def _cell(**changes: object) -> CellSpec:
         "pretrain_digest": "p",
         "seed": 0,
         "protocol_hash": "h",
+        "decoder": {"decoder": "pyav", "pyav": "1"},
     }
     return CellSpec.model_validate(fields | changes)
 
@@ -34,6 +35,7 @@ def _cell(**changes: object) -> CellSpec:
         {"task": _component("task", digest="edited")},
         {"task": _component("task", options={"a": 2})},
         {"backbone": _component("backbone", digest="edited")},
+        {"decoder": {"decoder": "pyav", "pyav": "2"}},
     ],
 )
 def test_what_changes_the_key(changes: dict[str, object]) -> None:
@@ -70,6 +72,7 @@ def test_evaluation_key() -> None:
 
     assert spec().evaluation_id == spec(label="other").evaluation_id
     assert spec().evaluation_id != spec(target_digest="r").evaluation_id
+    assert spec().evaluation_id != spec(decoder={"decoder": "torchcodec"}).evaluation_id
     assert spec().evaluation_id != spec(evaluator=_component("e", options={})).evaluation_id
 
 

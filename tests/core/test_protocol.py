@@ -20,6 +20,7 @@ def test_presets_load_and_have_different_hashes() -> None:
     [
         ("clip.num_frames", 6),
         ("data.unreadable", "lenient"),
+        ("data.decoder", "torchcodec"),
         ("data.mean", [0.5, 0.5, 0.5]),
         ("pretrain.budget.currency", "frames"),
         ("pretrain.optimizer.lr", 0.5),

@@ -21,7 +21,7 @@ from video_samples import X264, number_of, write_video
 import vssl_core.video.reader as reader_module
 from vssl_core.errors import OptionError, StoreError
 from vssl_core.types import VideoRecord
-from vssl_core.video import FrameCache, FrameReader
+from vssl_core.video import FrameCache, FrameReader, pyav_decoder
 
 FRAME = 48 * 64 * 3
 GIB = 1 << 30
@@ -48,8 +48,8 @@ class Counting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        self._decode = reader_module.decode_all
-        monkeypatch.setattr(reader_module, "decode_all", self)
+        self._decode = pyav_decoder.decode_all
+        monkeypatch.setattr(pyav_decoder, "decode_all", self)
 
     def __call__(self, *arguments: object) -> None:
         self.count += 1

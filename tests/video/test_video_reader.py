@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 from video_samples import GOP12, VARIABLE_MS, X264, number_of, write_video
 
-import vssl_core.video.reader as reader_module
 from vssl_core.errors import ContractError, OptionError, VideoError
 from vssl_core.types import VideoInfo, VideoRecord
-from vssl_core.video import FrameCache, FrameReader
+from vssl_core.video import FrameCache, FrameReader, pyav_decoder
 from vssl_core.video.pixels import shown_size, write_rgb
 from vssl_core.video.scan import scan
 from vssl_core.video.table import FrameTable
@@ -56,10 +55,10 @@ def test_clips_share_one_pass_and_each_frame_is_converted_once(
     cached: bool, record: VideoRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written, passes = [], []
-    write, some, everything = reader_module.write_rgb, reader_module.decode_some, reader_module.decode_all
-    monkeypatch.setattr(reader_module, "write_rgb", lambda *a: (written.append(1), write(*a)))
-    monkeypatch.setattr(reader_module, "decode_some", lambda *a: (passes.append("some"), some(*a)))
-    monkeypatch.setattr(reader_module, "decode_all", lambda *a: (passes.append("all"), everything(*a)))
+    write, some, everything = pyav_decoder.write_rgb, pyav_decoder.decode_some, pyav_decoder.decode_all
+    monkeypatch.setattr(pyav_decoder, "write_rgb", lambda *a: (written.append(1), write(*a)))
+    monkeypatch.setattr(pyav_decoder, "decode_some", lambda *a: (passes.append("some"), some(*a)))
+    monkeypatch.setattr(pyav_decoder, "decode_all", lambda *a: (passes.append("all"), everything(*a)))
     reader = FrameReader(cache=FrameCache(tmp_path, max_bytes=1 << 30) if cached else None)
     clips = reader.read_clips(
         record, {"a": np.arange(10, 26), "b": np.arange(18, 50, 2), "c": np.array([79])}

@@ -22,10 +22,10 @@ from vssl_core.video.direct import DirectPackets
 from vssl_core.video.source import Source, frames, opened
 from vssl_core.video.table import FrameTable, Key
 
-__all__ = ["decode_all", "decode_some"]
+__all__ = ["Sink", "decode_all", "decode_some"]
 
 Sink = Callable[[int, Any], None]
-"""(frame number, decoded frame) → None; may be called twice for a number, with the same frame."""
+"""(frame number, decoded picture) → None; may be called twice for a number, with the same frame."""
 
 PacketsFrom = Callable[[int], Iterator[Any]]
 """Place of a key in the table → the packets from there (or from a key before it) on."""

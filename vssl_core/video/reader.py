@@ -8,18 +8,17 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from vssl_core.errors import ContractError, OptionError, VideoError
 from vssl_core.types import VideoInfo, VideoRecord
 from vssl_core.video.cache import FrameCache
-from vssl_core.video.decode import decode_all, decode_some
-from vssl_core.video.pixels import RESIZE, shown_size, write_rgb
+from vssl_core.video.decoders import find_decoder
+from vssl_core.video.pixels import shown_size
+from vssl_core.video.pyav_decoder import pyav_versions
 from vssl_core.video.scan import scan
 from vssl_core.video.source import Stamp, stamp
 from vssl_core.video.table import FrameTable
@@ -47,28 +46,39 @@ class FrameReader:
         cache: Where decoded videos are kept. The first read of a video then decodes all of it, and
             every damaged one is found at that moment; without a cache damage is found in the frames
             that are read.
+        decoder: `"pyav"`, or `"torchcodec"` where that is installed.
 
     Raises:
-        OptionError: `short_side` is not positive.
+        OptionError: `short_side` is not positive, or the decoder cannot be used here.
     """
 
-    def __init__(self, *, short_side: int | None = None, cache: FrameCache | None = None) -> None:
+    def __init__(
+        self, *, short_side: int | None = None, cache: FrameCache | None = None, decoder: str = "pyav"
+    ) -> None:
         if short_side is not None and short_side < 1:
             raise OptionError(f"the short side must be at least 1 pixel; got {short_side}.")
         self.short_side = short_side
         self.cache = cache
+        self._decoder = find_decoder(decoder)
+        self._parameter_bytes = json.dumps(self.decode_parameters, sort_keys=True).encode()
         self._known = _Remembered()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"short_side": self.short_side, "cache": self.cache}
+        return {"short_side": self.short_side, "cache": self.cache, "decoder": self._decoder.name}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _known=_Remembered())
+        self.__dict__.update(FrameReader(**state).__dict__)
 
     @property
     def decode_parameters(self) -> dict[str, Any]:
         """Everything that decides about the bits of a frame, as JSON values for the protocol's record."""
-        return _parameters(self.short_side)
+        how = self._decoder.colour_and_resize(self.short_side)
+        return {**self._decoder.identity(), "short_side": self.short_side, **how}
+
+    @property
+    def decoder_identity(self) -> dict[str, str]:
+        """The decoder's name, and the versions of everything that decides which frames come."""
+        return self._decoder.identity()
 
     def info(self, record: VideoRecord) -> VideoInfo:
         """What the decoder finds in the record's file, or in its span.
@@ -162,43 +172,45 @@ class FrameReader:
             for row, frame in zip(out, frames.tolist(), strict=True):
                 rows.setdefault(frame, []).append(row)
         if self.cache and key and self.cache.takes(shape):
-            _decode_and_keep(self.cache, key, shape, file, table, rows)
+            self._decode_and_keep(self.cache, key, shape, file, table, rows)
         else:
-            decode_some(
-                file.path, table, sorted(rows), lambda index, frame: _spread(frame, table, rows[index])
+            self._decoder.decode_some(
+                file.path,
+                table,
+                sorted(rows),
+                lambda index, picture: self._spread(picture, table, rows[index]),
             )
 
+    def _decode_and_keep(
+        self,
+        cache: FrameCache,
+        key: bytes,
+        shape_THWC: tuple[int, ...],
+        file: Stamp,
+        table: FrameTable,
+        rows: Mapping[int, list[np.ndarray]],
+    ) -> None:
+        """Decode the whole video into the cache, and its wanted frames into their rows."""
+        scratch = np.empty(shape_THWC[1:], np.uint8)
+        with cache.writing(key, shape_THWC) as entry:
+
+            def sink(index: int, picture: Any) -> None:
+                self._decoder.write_rgb(picture, table, scratch)
+                entry.write(index, scratch)
+                for row in rows.get(index, ()):
+                    row[:] = scratch
+
+            self._decoder.decode_all(file.path, table, sink)
+            if stamp(file.path) == file:  # else it changed meanwhile: these are not the frames of its digest
+                entry.finish()
+
+    def _spread(self, picture: Any, table: FrameTable, rows: list[np.ndarray]) -> None:
+        self._decoder.write_rgb(picture, table, rows[0])
+        for row in rows[1:]:
+            row[:] = rows[0]
+
     def _frames_key(self, digest: bytes) -> bytes:
-        return hashlib.blake2b(digest + _parameter_bytes(self.short_side), digest_size=32).digest()
-
-
-def _decode_and_keep(
-    cache: FrameCache,
-    key: bytes,
-    shape_THWC: tuple[int, ...],
-    file: Stamp,
-    table: FrameTable,
-    rows: Mapping[int, list[np.ndarray]],
-) -> None:
-    """Decode the whole video into the cache, and its wanted frames into their rows."""
-    scratch = np.empty(shape_THWC[1:], np.uint8)
-    with cache.writing(key, shape_THWC) as entry:
-
-        def sink(index: int, frame: Any) -> None:
-            write_rgb(frame, table.rotation, scratch)
-            entry.write(index, scratch)
-            for row in rows.get(index, ()):
-                row[:] = scratch
-
-        decode_all(file.path, table, sink)
-        if stamp(file.path) == file:  # else it changed meanwhile: these are not the frames of its digest
-            entry.finish()
-
-
-def _spread(frame: Any, table: FrameTable, rows: list[np.ndarray]) -> None:
-    write_rgb(frame, table.rotation, rows[0])
-    for row in rows[1:]:
-        row[:] = rows[0]
+        return hashlib.blake2b(digest + self._parameter_bytes, digest_size=32).digest()
 
 
 def _window(record: VideoRecord, table: FrameTable) -> tuple[int, int]:
@@ -233,28 +245,13 @@ def _checked(record: VideoRecord, name: str, indices: np.ndarray, num_frames: in
     return index.astype(np.int64)
 
 
-@cache
-def _decoder() -> dict[str, Any]:
-    libraries = ("libavcodec", "libavformat", "libswscale")
-    versions = {name: ".".join(map(str, av.library_versions[name])) for name in libraries}
-    return {"decoder": "pyav", "pyav": av.__version__, **versions, "colour": "swscale rgb24"}
-
-
-def _parameters(short_side: int | None) -> dict[str, Any]:
-    return {**_decoder(), "short_side": short_side, "resize": RESIZE if short_side else None}
-
-
-@cache
-def _parameter_bytes(short_side: int | None) -> bytes:
-    return json.dumps(_parameters(short_side), sort_keys=True).encode()
-
-
 def _note_key(file: Stamp) -> bytes:
     return hashlib.blake2b(f"file {file.path}".encode(errors="surrogateescape"), digest_size=32).digest()
 
 
 def _valid_for(file: Stamp) -> list[Any]:
-    return [_NOTE_VERSION, file.size, file.mtime_ns, _decoder()["libavformat"], _decoder()["libavcodec"]]
+    versions = pyav_versions()
+    return [_NOTE_VERSION, file.size, file.mtime_ns, versions["libavformat"], versions["libavcodec"]]
 
 
 class _Remembered:
