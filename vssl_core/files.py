@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO
 
 from vssl_core.errors import SchemaError, StoreError
 
-__all__ = ["atomic_file", "canonical_json", "read_json", "write_bytes", "write_json"]
+__all__ = ["atomic_file", "atomic_path", "canonical_json", "read_json", "write_bytes", "write_json"]
 
 
 def canonical_json(value: Any) -> str:
@@ -45,6 +46,27 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         if temporary is not None:
             with suppress(OSError):
                 Path(temporary).unlink()
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """The name of a temporary file for a library that writes by name; it becomes `path` when it is on disk.
+
+    Raises:
+        StoreError: As `atomic_file`.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(_why(path, error)) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _why(path: Path, error: OSError) -> str:

@@ -19,6 +19,7 @@ from vssl_core.errors import OptionError, PluginLoadError, UsageError
 from vssl_core.instantiate import component_class, load_published, make_backbone
 from vssl_core.options import build_options
 from vssl_core.overlap.guard import refuse_overlap
+from vssl_core.packing import is_packed
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.run_cell import open_dataset
@@ -306,9 +307,10 @@ def _way_out(needs: frozenset[str]) -> str:
 
 
 def _as_folder(kind: registry.Kind, named: Named, given: dict[str, Any]) -> tuple[Named, dict[str, Any]]:
-    """A folder of videos may be named by its path alone."""
+    """A folder of videos, or a packed copy, may be named by its path alone."""
     if kind == "dataset" and isinstance(named, str) and ":" not in named and Path(named).is_dir():
-        return "folder", {"root": str(Path(named).absolute()), **given}
+        kind_of = "packed" if is_packed(Path(named)) else "folder"
+        return kind_of, {"root": str(Path(named).absolute()), **given}
     return named, given
 
 

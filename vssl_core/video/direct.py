@@ -39,6 +39,7 @@ class DirectPackets:
         offsets: Bytes from the beginning of the file.
         sizes: Bytes.
         pts: Presentation time stamps.
+        raw: Of raw frames alone: width, height, the container's tag, bits of a pixel.
     """
 
     decoder_name: str
@@ -48,13 +49,17 @@ class DirectPackets:
     offsets: np.ndarray
     sizes: np.ndarray
     pts: np.ndarray
+    raw: tuple[int, int, str, int] | None = None
 
     @classmethod
     def of(cls, decoder: Any, offsets: np.ndarray, sizes: np.ndarray, pts: np.ndarray) -> DirectPackets:
         """The packets of the stream that this decoder was made for."""
         colours = tuple(int(getattr(decoder, name)) for name in _COLOURS)
         setup = bytes(decoder.extradata or b"")
-        return cls(str(decoder.name), setup, colours, int(decoder.reorder_depth), offsets, sizes, pts)
+        raw = None
+        if decoder.name == "rawvideo":
+            raw = (decoder.width, decoder.height, str(decoder.codec_tag), int(decoder.bits_per_coded_sample))
+        return cls(str(decoder.name), setup, colours, int(decoder.reorder_depth), offsets, sizes, pts, raw)
 
     @property
     def nbytes(self) -> int:
@@ -67,6 +72,8 @@ class DirectPackets:
         decoder.extradata = self.setup or None
         for name, value in zip(_COLOURS, self.colours, strict=True):
             setattr(decoder, name, value)
+        if self.raw:
+            decoder.width, decoder.height, decoder.codec_tag, decoder.bits_per_coded_sample = self.raw
         decoder.options = {"has_b_frames": str(self.reorder)}
         decoder.thread_type = "NONE"
         decoder.thread_count = 1
@@ -91,6 +98,7 @@ class DirectPackets:
             "offsets": self.offsets.tolist(),
             "sizes": self.sizes.tolist(),
             "pts": self.pts.tolist(),
+            "raw": self.raw,
         }
 
     @classmethod
@@ -98,4 +106,5 @@ class DirectPackets:
         """The packets that `to_json` described."""
         arrays = {name: np.asarray(values[name], dtype=np.int64) for name in ("offsets", "sizes", "pts")}
         setup, colours = bytes.fromhex(values["setup"]), tuple(values["colours"])
-        return cls(**{**values, **arrays, "setup": setup, "colours": colours})
+        raw = tuple(values["raw"]) if values.get("raw") else None
+        return cls(**{**values, **arrays, "setup": setup, "colours": colours, "raw": raw})

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,16 @@ class FrameReader:
             rotation=table.rotation,
             rule=table.rule,
         )
+
+    def stamps(self, record: VideoRecord) -> tuple[np.ndarray, Fraction]:
+        """Time of each frame (N,) int64, counted from the first, and the unit in seconds.
+
+        Raises:
+            VideoError: As `info`.
+        """
+        table = self._look_up(stamp(record.path)).table
+        begin, end = _window(record, table)
+        return table.pts[begin:end] - table.pts[begin], table.time_base
 
     def read(self, record: VideoRecord, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Frames (N, H, W, 3) uint8 RGB: frame i of the result is source frame `indices[i]`.

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
@@ -27,8 +28,9 @@ from vssl_core.video.table import FrameTable, Key
 __all__ = ["scan", "scan_whole"]
 
 _STAMPED_CONTAINERS = ("mov,mp4", "matroska")
-_ONE_FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1"}
-# VP8 hides its reference frames in packets of their own, MPEG-4 part 2 has packets that repeat a frame.
+_ONE_FRAME_PER_PACKET = {"h264", "hevc", "vp9", "av1", "mjpeg", "rawvideo"}
+# VP8 hides its reference frames in packets of their own. MPEG-4 part 2 has packets that repeat a frame, all
+# of them small: it counts where there is no small one and no B frame.
 
 _COUNTABLE = {"mpeg4"}
 # Codecs that, begun at a key packet, first give that key frame and then the frames that would follow it,
@@ -84,7 +86,7 @@ def _scanned(path: str) -> tuple[FrameTable, bool]:
             reason = f"expected at least one frame, but none of its {len(packets)} packets gives one"
             raise VideoError(path, reason)
         if not _packets_suffice(source, packets):
-            return _decoded_table(path, first), True
+            return _with_direct(_decoded_table(path, first), source, packets), True
         shown = [packet for packet in packets if not packet.discard]
         pts = np.sort(np.array([packet.pts for packet in shown], dtype=np.int64))
         table = _table(source, "pts", pts, _keys_by_pts(pts, packets), first)
@@ -104,7 +106,10 @@ def _read_packets(source: Source, file: BinaryIO) -> tuple[list[_Packet], Any]:
 
 def _packets_suffice(source: Source, packets: list[_Packet]) -> bool:
     """True where packets and frames are one to one, so that nothing needs to be decoded to count."""
-    if not source.format.startswith(_STAMPED_CONTAINERS) or source.codec not in _ONE_FRAME_PER_PACKET:
+    if not source.format.startswith(_STAMPED_CONTAINERS):
+        return False
+    plain = _in_order(source, packets) and all(packet.size > _REPEAT_BYTES for packet in packets)
+    if source.codec not in _ONE_FRAME_PER_PACKET and not plain:
         return False
     shown = [packet.pts for packet in packets if not packet.discard]
     stamped = [pts for pts in shown if pts is not None]
@@ -165,6 +170,20 @@ def _noted(source: Source, packets: list[_Packet], file: BinaryIO | None = None)
             _Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size, offset)
         )
         yield packet
+
+
+def _in_order(source: Source, packets: list[_Packet]) -> bool:
+    """MPEG-4 part 2 without B frames: packets are shown in the order in which they stand."""
+    stamps = [packet.pts for packet in packets if packet.pts is not None]
+    return source.codec in _COUNTABLE and all(one < other for one, other in pairwise(stamps))
+
+
+def _with_direct(table: FrameTable, source: Source, packets: list[_Packet]) -> FrameTable:
+    """With the places of its packets, where decoding showed that each of them is one frame."""
+    shown = sorted(packet.pts for packet in packets if packet.pts is not None)
+    if not _in_order(source, packets) or table.rule != "pts" or shown != table.pts.tolist():
+        return table
+    return replace(table, direct=_direct(source, packets))
 
 
 def _direct(source: Source, packets: list[_Packet]) -> DirectPackets | None:
