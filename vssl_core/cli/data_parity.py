@@ -85,9 +85,7 @@ def _lines(
     counts = Counter(what for one in differing for what in one.differences(tolerance=tolerance))
     told = ", ".join(f"{what} {count:,}" for what, count in counts.most_common())
     told = f" ({told})" if told else ""
-    yield f"{len(found):,} videos, {' and '.join(names)}: {len(differing):,} differ" + (
-        f" ({told})" if told else ""
-    )
+    yield f"{len(found):,} videos, {' and '.join(names)}: {len(differing):,} differ{told}"
     unreadable = sum(all(seen.error for seen in one.seen.values()) for one in found)
     if unreadable:
         yield f"{unreadable:,} cannot be read by any decoder; `vssl data audit` names them"
