@@ -2,8 +2,9 @@
 
 All do the same work on the clips that the job names: 16 frames, short side 128, a crop of 112 x 112 at a
 given place, a given flip, float, normalised, stacked to (B, 3, 16, 112, 112). The styles are written anew
-after what the libraries' own code does (torchvision's `read_video` as its `VideoClips` calls it, which current versions
-no longer have; pytorchvideo's `EncodedVideoPyAV`), with the transforms of their video recipes.
+after what the libraries' own code does (torchvision's `read_video` as its `VideoClips` calls it, which
+current versions no longer have; pytorchvideo's `EncodedVideoPyAV`), with the transforms of their video
+recipes.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ def write_rgb(frame: Any, rotation: int, out_HWC: np.ndarray) -> None:
     if (width, height) == (frame.width, frame.height):
         if frame.format.name == "argb":  # raw packed frames: swscale would take longer than decoding
             argb = _rows(frame.planes[0])[:height, : width * 4].reshape(height, width, 4)
-            rgb = np.empty((height, width, 3), np.uint8)
-            cv2.mixChannels([argb], [rgb], [1, 0, 2, 1, 3, 2])
-            target[:] = rgb
+            packed = np.empty((height, width, 3), np.uint8)
+            cv2.mixChannels([argb], [packed], [1, 0, 2, 1, 3, 2])
+            target[:] = packed
             return
         rgb = reformatter.reformat(frame, format="rgb24", threads=1)
         target[:] = _rows(rgb.planes[0])[:height, : width * 3].reshape(height, width, 3)
