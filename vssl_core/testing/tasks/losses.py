@@ -80,7 +80,7 @@ def check_loss_is_a_finite_scalar(subject: TaskSubject) -> None:
                 f"{tuple(output.loss.shape)}."
             )
         if not torch.isfinite(output.loss):
-            raise CheckFailed(f"expected a finite loss in {where}; got {float(output.loss)}.")
+            raise CheckFailed(f"expected a finite loss in {where}; got {output.loss.item()}.")
         if mode and not output.loss.requires_grad:
             raise CheckFailed(
                 "expected a loss with gradient in training; it has none: is something detached?"
