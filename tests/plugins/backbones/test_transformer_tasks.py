@@ -51,7 +51,7 @@ def test_each_task_trains_a_step(cls: type[PretextTask], options: dict[str, obje
     assert [key for key, p in task.backbone.named_parameters() if p.grad is None] == []
     optimizer.step()
     moved = [key for key, p in task.backbone.named_parameters() if not torch.equal(p, before[key])]
-    assert len(moved) > 0.5 * len(before)  # what stands behind a layer that starts at zero stays
+    assert len(moved) > 0.4 * len(before)  # what stands behind a layer that starts at zero stays
     assert torch.isfinite(task.eval()(views, info).loss)
 
 
