@@ -113,9 +113,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = arguments.work or Path(folder)
         originals = {name: _videos(SHARED / name) for name in SOURCES}
-        chosen = [
+        some = [
             path for name, every in SOURCES.items() for path in originals[name][:: every * arguments.every]
         ]
+        chosen = list({path.stem: path for path in some}.values())  # some clips are in two folders
         copies = _plant(chosen, work / "copies", arguments.processes)
         everything = _records(path for found in originals.values() for path in found)
 
