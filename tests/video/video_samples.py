@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -50,6 +53,20 @@ def number_of(frame_HWC: np.ndarray) -> int:
     return sum(int(mean > 127) << bit for bit, mean in enumerate(means))
 
 
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """SVT-AV1 makes the thread that encodes a real-time one where it may, as root, and leaves it so; all that
+    it starts later would be, too, and push everything else off the machine."""
+    if not hasattr(os, "sched_setscheduler"):  # not on macOS
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def write_video(
     path: Path,
     codec: str = "libx264",
@@ -66,7 +83,7 @@ def write_video(
     rotation: int = 0,
 ) -> Path:
     """Encode `frames_with_numbers` at 25 frames per second, or at the given times."""
-    with av.open(str(path), "w", options=container or {}) as file:
+    with usual_priority(), av.open(str(path), "w", options=container or {}) as file:
         stream = file.add_stream(codec, rate=25, options=options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt
