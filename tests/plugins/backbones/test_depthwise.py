@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from vssl_plugins.backbones.depthwise import DepthwiseConv3d
 
@@ -79,3 +80,13 @@ def test_the_quicker_way_is_taken_where_it_is_meant_to_be() -> None:
     assert ours.to("meta")(video.to("meta")).shape == video.shape
     strided, _ = pair(2)
     assert "_Depthwise" not in type(strided.float()(video).grad_fn).__name__
+
+
+def test_counted_flops_are_the_convolutions_own() -> None:
+    counts = []
+    for layer in pair():
+        x = clips(3, 4, 4).requires_grad_()
+        with FlopCounterMode(display=False) as counter:
+            layer(x).sum().backward()
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
