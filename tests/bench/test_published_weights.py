@@ -19,6 +19,7 @@ from vssl_core.options import Options
 from vssl_core.planning import component, current_key
 from vssl_core.store import all_cells
 from vssl_core.types import ClipSpec
+from vssl_core.video.decoders import find_decoder
 from vssl_plugins.backbones.shufflenet import ShuffleNet, ShuffleNetOptions
 
 
@@ -41,7 +42,14 @@ def cell(weights: Path | None) -> CellSpec:
         "backbone": component("backbone", "shufflenet", given, owner="backbone")[0],
         "pretrain": component("dataset", "shapes_motion", {}, owner="pretrain")[0],
     }
-    return CellSpec(role="method", pretrain_digest="p", seed=0, protocol_hash="h", **parts)
+    return CellSpec(
+        role="method",
+        pretrain_digest="p",
+        seed=0,
+        protocol_hash="h",
+        decoder=find_decoder("pyav").identity(),
+        **parts,
+    )
 
 
 def test_the_content_of_the_file_is_part_of_the_key_and_its_place_is_not(published: Path) -> None:

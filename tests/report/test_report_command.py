@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from synthetic_runs import write_study
 
-from vssl_core.cli import main
+from vssl_core.cli import main, vssl
 from vssl_core.cli.report import report
 from vssl_core.report import FORMATS, load_report
 
@@ -23,17 +23,19 @@ def test_every_format_is_offered() -> None:
 
 def test_text_goes_to_stdout(tmp_path: Path) -> None:
     runs = write_study(tmp_path, seeds=(0,))
-    done = CliRunner().invoke(report, [str(runs), "--format", "json"])
+    done = CliRunner().invoke(vssl, ["report", str(runs), "--format", "json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout)["tables"]
 
 
 def test_html_prints_where_it_is(tmp_path: Path) -> None:
     runs = write_study(tmp_path / "runs", seeds=(0,))
-    done = CliRunner().invoke(report, [str(runs), "--format", "html"])
+    done = CliRunner().invoke(vssl, ["report", str(runs), "--format", "html"])
     assert done.stdout.strip() == str(runs / "report.html")
     assert (runs / "report.html").exists()
-    done = CliRunner().invoke(report, [str(runs), "--format", "html", "--output", str(tmp_path / "a.html")])
+    done = CliRunner().invoke(
+        vssl, ["report", str(runs), "--format", "html", "--output", str(tmp_path / "a.html")]
+    )
     assert done.stdout.strip() == str(tmp_path / "a.html")
     assert (tmp_path / "a.html").read_bytes() == (runs / "report.html").read_bytes()
 
@@ -42,7 +44,7 @@ def test_a_metric_is_shown_instead_of_the_first(tmp_path: Path) -> None:
     runs = write_study(tmp_path, seeds=(0, 1, 2))
 
     def columns(*more: str) -> set[str]:
-        done = CliRunner().invoke(report, [str(runs), "--format", "json", *more])
+        done = CliRunner().invoke(vssl, ["report", str(runs), "--format", "json", *more])
         return {
             column["metric"] for table in json.loads(done.stdout)["tables"] for column in table["columns"]
         }
@@ -62,7 +64,9 @@ def test_an_unknown_metric_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_output_takes_any_format(tmp_path: Path) -> None:
     runs = write_study(tmp_path / "runs", seeds=(0,))
-    done = CliRunner().invoke(report, [str(runs), "--format", "csv", "--output", str(tmp_path / "a.csv")])
+    done = CliRunner().invoke(
+        vssl, ["report", str(runs), "--format", "csv", "--output", str(tmp_path / "a.csv")]
+    )
     assert done.stdout.strip() == str(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text().startswith("cell_id,")
 
