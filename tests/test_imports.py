@@ -22,7 +22,7 @@ LAYERS = [
         distributed options progress _meter _bars""",
         """interfaces augmentation video protocol registry hooks store checkpoint sampling momentum budget
          optim precision probe cost metrics views data ledger overlap strips similarity weights instantiate
-         fingerprint packing parity""",
+         fingerprint packing parity aggregates""",
         "pretrain evaluate report",
         "bench planning run_cell controls testing export",
         "cli",

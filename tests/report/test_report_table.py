@@ -149,6 +149,7 @@ def test_best_needs_five_seeds_and_a_separation_from_all(seeds: int, best: bool)
     table = build_table(rows_of(values))
     assert score_of(table, "cvrl").best is best
     assert (score_of(table, "cvrl").ties, score_of(table, "vcop").ties) == ("a", "b")
+    assert (score_of(table, "cvrl").ranks, score_of(table, "vcop").ranks) == ((1, 1), (2, 2))
     assert not score_of(table, "vcop").best
     assert ("No task is marked best" in " ".join(footnotes(table))) is not best
 
@@ -157,6 +158,7 @@ def test_ties_are_shown_as_ties() -> None:
     values = {"vcop": [40.0, 44.0, 41.0, 39.0, 45.0], "cvrl": [41.0, 42.0, 43.0, 40.0, 44.0]}
     table = build_table(rows_of(values))
     assert (score_of(table, "vcop").ties, score_of(table, "cvrl").ties) == ("a", "a")
+    assert (score_of(table, "vcop").ranks, score_of(table, "cvrl").ranks) == ((1, 2), (1, 2))
     assert not any(score_of(table, task).best for task in values)
     assert "share a letter could not be told apart" in " ".join(footnotes(table))
 
@@ -164,6 +166,7 @@ def test_ties_are_shown_as_ties() -> None:
 def test_a_lone_task_is_neither_tied_nor_best() -> None:
     table = build_table(rows_of({"random_init": [30.0] * 5, "vcop": [40.0, 41.0, 42.0, 43.0, 44.0]}))
     assert (score_of(table, "vcop").ties, score_of(table, "vcop").best) == ("", False)
+    assert score_of(table, "vcop").ranks is None
 
 
 def test_the_floor_of_the_same_backbone_is_taken() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean, median
 
+from vssl_core.aggregates import rank_intervals
 from vssl_core.report.evidence import Evidence, difference
 from vssl_core.statistics import (
     MIN_SEEDS_FOR_BEST,
@@ -49,6 +50,7 @@ class Comparison:
     Args:
         gains: Of each method that has a control on shared seeds.
         ties: Letters of the methods.
+        ranks: First and last rank that each method can have, 1 being the best; all hold together.
         best: The method that beats all others, if one does.
         num_pairs: Pairs of methods that were compared.
         detectable_gap: Median over all comparisons, or None.
@@ -56,6 +58,7 @@ class Comparison:
 
     gains: Mapping[LineKey, Gain]
     ties: Mapping[LineKey, str]
+    ranks: Mapping[LineKey, tuple[int, int]]
     best: LineKey | None
     num_pairs: int
     detectable_gap: float | None
@@ -72,10 +75,11 @@ def compare(found: Mapping[LineKey, Evidence], *, higher_is_better: bool) -> Com
         if (gap := difference(found[one], found[other])) is not None and gap.interval is not None
     }
     means = {key: sign * fmean(found[key].by_seed.values()) for key in methods}
-    ties, best = _ties(sorted(means, key=lambda key: (-means[key], key)), pairs)
+    ties, ranks, best = _order(sorted(means, key=lambda key: (-means[key], key)), pairs)
     intervals = [gap.interval for gap in (*gaps.values(), *pairs.values()) if gap.interval is not None]
     detectable = [minimum_detectable_gap(i.standard_error, i.df) for i in intervals]
-    return Comparison(_gains(gaps, sign), ties, best, len(pairs), median(detectable) if detectable else None)
+    smallest = median(detectable) if detectable else None
+    return Comparison(_gains(gaps, sign), ties, ranks, best, len(pairs), smallest)
 
 
 def _from_floor(key: LineKey, found: Mapping[LineKey, Evidence]) -> Difference | None:
@@ -101,18 +105,20 @@ def _gains(gaps: Mapping[LineKey, Difference], sign: float) -> dict[LineKey, Gai
     }
 
 
-def _ties(
+def _order(
     ranked: Sequence[LineKey], pairs: Mapping[tuple[LineKey, LineKey], Difference]
-) -> tuple[dict[LineKey, str], LineKey | None]:
-    """Letters of the methods (best mean first), and the one that beats all others."""
+) -> tuple[dict[LineKey, str], dict[LineKey, tuple[int, int]], LineKey | None]:
+    """Letters and ranks of the methods (given best mean first), and the one that beats all others."""
     if not pairs:
-        return {}, None
+        return {}, {}, None
     p_values = holm([_p_value(gap.interval) for gap in pairs.values()])
     separated = [frozenset(pair) for pair, p in zip(pairs, p_values, strict=True) if p < ALPHA]
+    ordered = [tuple(sorted(pair, key=ranked.index)) for pair in separated]
     seeds = {frozenset(pair): len(gap.seeds) for pair, gap in pairs.items()}
     rivals = [frozenset((ranked[0], other)) for other in ranked[1:]]
     beaten = all(pair in separated and seeds[pair] >= MIN_SEEDS_FOR_BEST for pair in rivals)
-    return tie_groups(ranked, separated), ranked[0] if beaten else None
+    ranks = rank_intervals(ranked, [(above, below) for above, below in ordered])
+    return tie_groups(ranked, separated), ranks, ranked[0] if beaten else None
 
 
 def _p_value(interval: Interval | None) -> float:

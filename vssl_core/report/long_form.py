@@ -92,6 +92,7 @@ def _score(score: Score) -> dict[str, Any]:
         "by_seed": {str(seed): value for seed, value in score.by_seed.items()},
         "interval": _interval(score.interval),
         "ties": score.ties,
+        "ranks": score.ranks,
         "best": score.best,
         "gain": None
         if gain is None

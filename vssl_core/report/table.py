@@ -59,6 +59,7 @@ class Score:
         interval: None under three seeds.
         gain: None for controls, and without a control to compare with.
         ties: Letters; methods of a column that share one could not be told apart.
+        ranks: First and last rank that the method can have in the column, 1 being the best.
         best: Better than every other method by a corrected test on at least five seeds.
     """
 
@@ -67,6 +68,7 @@ class Score:
     interval: Interval | None
     gain: Gain | None = None
     ties: str = ""
+    ranks: tuple[int, int] | None = None
     best: bool = False
 
 
@@ -220,6 +222,7 @@ def _column(sample: Row, found: Mapping[LineKey, Evidence]) -> tuple[Column, dic
             interval=evidence.interval,
             gain=compared.gains.get(key),
             ties=compared.ties.get(key, ""),
+            ranks=compared.ranks.get(key),
             best=key == compared.best,
         )
         for key, evidence in found.items()
