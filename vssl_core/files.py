@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -14,7 +15,21 @@ from typing import Any, BinaryIO
 
 from vssl_core.errors import SchemaError, StoreError
 
-__all__ = ["atomic_file", "atomic_path", "canonical_json", "read_json", "write_bytes", "write_json"]
+__all__ = [
+    "atomic_file",
+    "atomic_path",
+    "canonical_json",
+    "file_sha256",
+    "read_json",
+    "write_bytes",
+    "write_json",
+]
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def canonical_json(value: Any) -> str:

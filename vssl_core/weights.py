@@ -10,7 +10,6 @@ Pickled files are opened through torch's `weights_only` reader alone, which runs
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vssl_core.errors import ContractError, UsageError, WeightsError
+from vssl_core.files import file_sha256
 
 __all__ = [
     "OWN_NAMES",
@@ -140,8 +140,7 @@ def file_digest(path: Path) -> str:
         WeightsError: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise WeightsError(f"cannot read weights {str(path)!r}: {error.strerror or error}.") from error
 

@@ -21,7 +21,7 @@ import numpy as np
 from vssl_core.cells import Component
 from vssl_core.data import loader_threads
 from vssl_core.errors import DatasetError, StoreError, UsageError, VideoError
-from vssl_core.files import atomic_path, canonical_json
+from vssl_core.files import atomic_path, canonical_json, file_sha256
 from vssl_core.interfaces import VideoDataset
 from vssl_core.lease import hold
 from vssl_core.packing.encoding import PackSettings, encode
@@ -240,12 +240,12 @@ class _Packing:
                     raise OSError(error.errno, error.strerror) from error
                 raise VideoError(record.path, f"its frames cannot be encoded ({error})") from error
             psnr = self._checked(out, record, len(pts), kept)
-            size, digest = out.stat().st_size, _sha256(out)
+            size, digest = out.stat().st_size, file_sha256(out)
         source = PackedSource(
             path=str(Path(record.path).absolute()),
             size=before.size,
             mtime_ns=before.mtime_ns,
-            sha256=_sha256(Path(record.path)),
+            sha256=file_sha256(Path(record.path)),
             span_seconds=record.span_seconds,
         )
         if stamp(record.path) != before:
@@ -323,11 +323,6 @@ def packed_file(video_id: str, suffix: str) -> str:
     """The file of a video: an id may hold anything, a hash of it is a safe name."""
     name = hashlib.sha256(video_id.encode(errors="surrogateescape")).hexdigest()[:24]
     return f"videos/{name[:2]}/{name}{suffix}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _summary(

@@ -8,7 +8,6 @@ are taken by time, so that a shift or a cut changes which frames there are and n
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 
 from vssl_core.errors import VideoError
+from vssl_core.files import file_sha256
 from vssl_core.video.decode import decode_some
 from vssl_core.video.scan import scan
 from vssl_core.video.table import FrameTable
@@ -39,8 +39,7 @@ def fingerprint(path: str) -> dict[str, Any]:
     Raises:
         OSError: The file cannot be read.
     """
-    with Path(path).open("rb") as file:
-        found: dict[str, Any] = {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "hashes": ""}
+    found: dict[str, Any] = {"sha256": file_sha256(Path(path)), "hashes": ""}
     try:
         table = scan(path)
         seconds = table.seconds()

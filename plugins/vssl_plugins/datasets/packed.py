@@ -6,12 +6,12 @@ that was taken when it was written.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from vssl_core.errors import OptionError
+from vssl_core.files import file_sha256
 from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
 from vssl_core.packing import Manifest, read_manifest
@@ -100,7 +100,7 @@ class PackedDataset(VideoDataset):
                 path = self._root / video.file
                 if not path.is_file():
                     problems.append(f"{video.video_id}: there is no file {str(path)!r}.")
-                elif _sha256(path) != video.sha256:
+                elif file_sha256(path) != video.sha256:
                     problems.append(f"{video.video_id}: {str(path)!r} is not as it was packed.")
                 bar.advance()
         return problems
@@ -112,8 +112,3 @@ class PackedDataset(VideoDataset):
     @cached_property
     def _files(self) -> Mapping[str, str]:
         return {video.video_id: video.file for video in self._manifest.videos}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
