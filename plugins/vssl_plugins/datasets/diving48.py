@@ -8,14 +8,12 @@ which is one source video, are a group, and the official lists share none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from vssl_core.errors import DatasetError
-from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
-from vssl_core.types import Inventory, Split, VideoRecord
 from vssl_plugins.datasets.official.annotation_files import AnnotationFile, first_of
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
 from vssl_plugins.datasets.official.prepared import PreparedVideos
@@ -60,8 +58,12 @@ class Diving48Options(Options):
     """Labels: `V2` are the corrected ones; `V1`, of Diving48_train.json, have errors and other lists."""
 
 
-class Diving48(VideoDataset):
-    """Diving48 as it was unpacked, with the labels of version 2; groups are competitions."""
+class Diving48(PreparedVideos):
+    """Diving48 as it was unpacked, with the labels of version 2; groups are competitions.
+
+    `classes`: take-off, somersaults, twists and position, in the order of the vocabulary.
+    `records`: train and test are the official lists.
+    """
 
     api_version = 1
     Options = Diving48Options
@@ -70,40 +72,18 @@ class Diving48(VideoDataset):
         "Li, Li and Vasconcelos. RESOUND: Towards Action Recognition without Representation Bias. ECCV 2018."
     )
 
-    def __init__(self, options: Diving48Options, context: DatasetContext) -> None:
+    @classmethod
+    def source(cls, options: Diving48Options) -> Source:
+        """Where its lists and videos are, and how they are matched."""
         root = given_root(NAME, options.root)
-        self._videos = PreparedVideos(
-            Source(
-                name=NAME,
-                root=root,
-                options={"version": options.version},
-                annotation_files=lambda: _annotation_files(root, options),
-                read=lambda files: _read(files, options.version),
-                folders=lambda: first_folder(root, VIDEO_FOLDERS),
-            ),
-            context,
+        return Source(
+            name=NAME,
+            root=root,
+            options={"version": options.version},
+            annotation_files=lambda: _annotation_files(root, options),
+            read=lambda files: _read(files, options.version),
+            folders=lambda: first_folder(root, VIDEO_FOLDERS),
         )
-
-    def prepare(self) -> None:
-        """Walk the folder and match its files, or read the index of an earlier time."""
-        self._videos.prepare()
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """Take-off, somersaults, twists and position, in the order of the vocabulary."""
-        return self._videos.classes
-
-    def records(self, split: Split) -> Sequence[VideoRecord]:
-        """Train and test are the official lists."""
-        return self._videos.records(split)
-
-    def inventory(self) -> Inventory:
-        """What is here of the lists."""
-        return self._videos.inventory()
-
-    def verify(self) -> Sequence[str]:
-        """What is no longer as the index says."""
-        return self._videos.verify()
 
 
 def _annotation_files(root: Path, options: Diving48Options) -> Mapping[str, Path]:

@@ -12,14 +12,12 @@ together, but not those of one film (133 films stand on both sides of split 1).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from vssl_core.errors import DatasetError
-from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
-from vssl_core.types import Inventory, Split, VideoRecord
 from vssl_plugins.datasets.official.annotation_files import AnnotationFile
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
 from vssl_plugins.datasets.official.prepared import PreparedVideos
@@ -75,8 +73,11 @@ class HMDB51Options(Options):
     """Which official split."""
 
 
-class HMDB51(VideoDataset):
-    """HMDB51 as it was unpacked, by one of its official splits; a group is a film and a class."""
+class HMDB51(PreparedVideos):
+    """HMDB51 as it was unpacked, by one of its official splits; a group is a film and a class.
+
+    `classes`: the sorted names of the lists. `records`: train and test are the official split's.
+    """
 
     api_version = 1
     Options = HMDB51Options
@@ -86,40 +87,18 @@ class HMDB51(VideoDataset):
         "Recognition. ICCV 2011."
     )
 
-    def __init__(self, options: HMDB51Options, context: DatasetContext) -> None:
+    @classmethod
+    def source(cls, options: HMDB51Options) -> Source:
+        """Where its lists and videos are, and how they are matched."""
         root = given_root(NAME, options.root)
-        self._videos = PreparedVideos(
-            Source(
-                name=NAME,
-                root=root,
-                options={"split": options.split},
-                annotation_files=lambda: _annotation_files(root, options),
-                read=lambda files: _read(files, options.split),
-                folders=lambda: first_folder(root, VIDEO_FOLDERS),
-            ),
-            context,
+        return Source(
+            name=NAME,
+            root=root,
+            options={"split": options.split},
+            annotation_files=lambda: _annotation_files(root, options),
+            read=lambda files: _read(files, options.split),
+            folders=lambda: first_folder(root, VIDEO_FOLDERS),
         )
-
-    def prepare(self) -> None:
-        """Walk the folder and match its files, or read the index of an earlier time."""
-        self._videos.prepare()
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """The sorted names of the lists."""
-        return self._videos.classes
-
-    def records(self, split: Split) -> Sequence[VideoRecord]:
-        """Train and test are the official split's."""
-        return self._videos.records(split)
-
-    def inventory(self) -> Inventory:
-        """What is here of the split."""
-        return self._videos.inventory()
-
-    def verify(self) -> Sequence[str]:
-        """What is no longer as the index says."""
-        return self._videos.verify()
 
 
 def _annotation_files(root: Path, options: HMDB51Options) -> Mapping[str, Path]:

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from vssl_core.errors import DatasetError, did_you_mean
-from vssl_core.interfaces import DatasetContext, VideoDataset
-from vssl_core.types import Inventory, Split, VideoRecord
+from vssl_core.types import Split
 from vssl_plugins.datasets.official.annotation_files import AnnotationFile, absolute, exists
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
 from vssl_plugins.datasets.official.prepared import PreparedVideos
@@ -59,52 +58,33 @@ class Kinetics400Options(SubsetOptions):
     train, as most publications do who report on val. Not all tables of test have labels."""
 
 
-class Kinetics400(VideoDataset):
-    """Kinetics-400 as it was downloaded, with whatever is missing; groups are YouTube videos."""
+class Kinetics400(PreparedVideos):
+    """Kinetics-400 as it was downloaded, with whatever is missing; groups are YouTube videos.
+
+    `classes`: the 400 names, sorted. `records`: which list is which part, the option `score_on` says.
+    """
 
     api_version = 1
     Options = Kinetics400Options
     licence = "annotations CC BY 4.0 by Google; the videos are their owners'"
     citation = "Kay and others. The Kinetics Human Action Video Dataset. arXiv 1705.06950, 2017."
 
-    def __init__(self, options: Kinetics400Options, context: DatasetContext) -> None:
+    @classmethod
+    def source(cls, options: Kinetics400Options) -> Source:
+        """Where its lists and videos are, and how they are matched."""
         root = given_root(NAME, options.root)
-        self._videos = PreparedVideos(
-            Source(
-                name=NAME,
-                root=root,
-                options={"score_on": options.score_on},
-                annotation_files=lambda: _annotation_files(root, options),
-                read=lambda files: _read(files, options.score_on),
-                folders=lambda: _video_folders(root),
-                key=_key,
-                rank=_rank,
-                complete=lambda annotations, videos: _complete(annotations, videos, options.score_on),
-                subset=options,
-            ),
-            context,
+        return Source(
+            name=NAME,
+            root=root,
+            options={"score_on": options.score_on},
+            annotation_files=lambda: _annotation_files(root, options),
+            read=lambda files: _read(files, options.score_on),
+            folders=lambda: _video_folders(root),
+            key=_key,
+            rank=_rank,
+            complete=lambda annotations, videos: _complete(annotations, videos, options.score_on),
+            subset=options,
         )
-
-    def prepare(self) -> None:
-        """Walk the folders and match their files, or read the index of an earlier time."""
-        self._videos.prepare()
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """The 400 names, sorted."""
-        return self._videos.classes
-
-    def records(self, split: Split) -> Sequence[VideoRecord]:
-        """Which list is which part, the option `score_on` says."""
-        return self._videos.records(split)
-
-    def inventory(self) -> Inventory:
-        """What is here of the lists."""
-        return self._videos.inventory()
-
-    def verify(self) -> Sequence[str]:
-        """What is no longer as the index says."""
-        return self._videos.verify()
 
 
 # ------------------------------------------------------------------------------------------------- classes

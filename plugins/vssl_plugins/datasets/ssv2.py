@@ -11,13 +11,11 @@ Six classes name left or right, and a horizontal flip turns each into another (`
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vssl_core.errors import did_you_mean
-from vssl_core.interfaces import DatasetContext, VideoDataset
-from vssl_core.types import Inventory, Split, VideoRecord
 from vssl_plugins.datasets.official.annotation_files import AnnotationFile, first_of
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
 from vssl_plugins.datasets.official.prepared import PreparedVideos
@@ -57,8 +55,11 @@ class SSv2Options(SubsetOptions):
     """The folder with labels.json, train.json and so on, also by their longer names; empty: in root."""
 
 
-class SSv2(VideoDataset):
-    """Something-Something v2 as it was unpacked; the official validation list is the test part."""
+class SSv2(PreparedVideos):
+    """Something-Something v2 as it was unpacked; the official validation list is the test part.
+
+    `classes`: in the order of the labels file. `records`: test is the official validation list.
+    """
 
     api_version = 1
     Options = SSv2Options
@@ -68,47 +69,25 @@ class SSv2(VideoDataset):
         "common sense. ICCV 2017."
     )
 
-    def __init__(self, options: SSv2Options, context: DatasetContext) -> None:
+    @classmethod
+    def source(cls, options: SSv2Options) -> Source:
+        """Where its lists and videos are, and how they are matched."""
         root = given_root(NAME, options.root)
-        self._videos = PreparedVideos(
-            Source(
-                name=NAME,
-                root=root,
-                options={},
-                annotation_files=lambda: _annotation_files(root, options),
-                read=_read,
-                folders=lambda: first_folder(root, VIDEO_FOLDERS),
-                subset=options,
-            ),
-            context,
+        return Source(
+            name=NAME,
+            root=root,
+            options={},
+            annotation_files=lambda: _annotation_files(root, options),
+            read=_read,
+            folders=lambda: first_folder(root, VIDEO_FOLDERS),
+            subset=options,
         )
-
-    def prepare(self) -> None:
-        """Walk the folder and match its files, or read the index of an earlier time."""
-        self._videos.prepare()
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """In the order of the labels file."""
-        return self._videos.classes
 
     @property
     def mirrored(self) -> Mapping[str, str]:
         """Classes that another one is, with left for right."""
         swapped = {name: _other_side(name) for name in self.classes}
         return {name: other for name, other in swapped.items() if other != name and other in swapped}
-
-    def records(self, split: Split) -> Sequence[VideoRecord]:
-        """Test is the official validation list."""
-        return self._videos.records(split)
-
-    def inventory(self) -> Inventory:
-        """What is here of the lists."""
-        return self._videos.inventory()
-
-    def verify(self) -> Sequence[str]:
-        """What is no longer as the index says."""
-        return self._videos.verify()
 
 
 def _other_side(name: str) -> str:

@@ -8,13 +8,11 @@ and copies differ. Their extension does not matter, as copies are re-encoded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
-from vssl_core.types import Inventory, Split, VideoRecord
 from vssl_plugins.datasets.official.annotation_files import AnnotationFile
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
 from vssl_plugins.datasets.official.prepared import PreparedVideos
@@ -63,8 +61,11 @@ class UCF101Options(Options):
     """Which official split."""
 
 
-class UCF101(VideoDataset):
-    """UCF101 as it was unpacked, by one of its official splits; groups are the sources of the clips."""
+class UCF101(PreparedVideos):
+    """UCF101 as it was unpacked, by one of its official splits; groups are the sources of the clips.
+
+    `classes`: in the order of classInd.txt. `records`: train and test are the official split's.
+    """
 
     api_version = 1
     Options = UCF101Options
@@ -74,41 +75,19 @@ class UCF101(VideoDataset):
         "CRCV-TR-12-01, 2012."
     )
 
-    def __init__(self, options: UCF101Options, context: DatasetContext) -> None:
+    @classmethod
+    def source(cls, options: UCF101Options) -> Source:
+        """Where its lists and videos are, and how they are matched."""
         root = given_root(NAME, options.root)
-        self._videos = PreparedVideos(
-            Source(
-                name=NAME,
-                root=root,
-                options={"split": options.split},
-                annotation_files=lambda: _annotation_files(root, options),
-                read=lambda files: _read(files, options.split),
-                folders=lambda: first_folder(root, VIDEO_FOLDERS),
-                key=_key,
-            ),
-            context,
+        return Source(
+            name=NAME,
+            root=root,
+            options={"split": options.split},
+            annotation_files=lambda: _annotation_files(root, options),
+            read=lambda files: _read(files, options.split),
+            folders=lambda: first_folder(root, VIDEO_FOLDERS),
+            key=_key,
         )
-
-    def prepare(self) -> None:
-        """Walk the folder and match its files, or read the index of an earlier time."""
-        self._videos.prepare()
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """In the order of classInd.txt."""
-        return self._videos.classes
-
-    def records(self, split: Split) -> Sequence[VideoRecord]:
-        """Train and test are the official split's."""
-        return self._videos.records(split)
-
-    def inventory(self) -> Inventory:
-        """What is here of the split."""
-        return self._videos.inventory()
-
-    def verify(self) -> Sequence[str]:
-        """What is no longer as the index says."""
-        return self._videos.verify()
 
 
 def _key(path: str) -> str:

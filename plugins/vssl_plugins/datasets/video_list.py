@@ -13,13 +13,11 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vssl_core.errors import OptionError, did_you_mean
-from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
-from vssl_core.types import Inventory, Split, VideoRecord
 from vssl_plugins.datasets.grouping import GroupPattern, group_of
 from vssl_plugins.datasets.official.annotation_files import AnnotationFile, absolute, exists, first_of
 from vssl_plugins.datasets.official.annotations import Annotations, Entry, OfficialList
@@ -56,49 +54,31 @@ class VideoListOptions(Options):
     names of UCF101, which say it."""
 
 
-class VideoList(VideoDataset):
-    """The videos of your own list files."""
+class VideoList(PreparedVideos):
+    """The videos of your own list files.
+
+    `classes`: from the file of classes, or numbers; empty for unlabelled videos.
+    `records`: the part's list; ids are the paths below the root.
+    """
 
     api_version = 1
     Options = VideoListOptions
     licence = "the user's own"
 
-    def __init__(self, options: VideoListOptions, context: DatasetContext) -> None:
+    @classmethod
+    def source(cls, options: VideoListOptions) -> Source:
+        """Where its lists and videos are, and how they are matched."""
         root, lists = given_root(NAME, options.root), _list_files(options)
         named = {part: str(path) for part, path in lists.items()}
-        self._videos = PreparedVideos(
-            Source(
-                name=NAME,
-                root=root,
-                options={"lists": named, "group_pattern": options.group_pattern},
-                annotation_files=lambda: lists,
-                read=lambda files: _read(files, root, options.group_pattern),
-                folders=None,
-                key=lambda path: path,
-            ),
-            context,
+        return Source(
+            name=NAME,
+            root=root,
+            options={"lists": named, "group_pattern": options.group_pattern},
+            annotation_files=lambda: lists,
+            read=lambda files: _read(files, root, options.group_pattern),
+            folders=None,
+            key=lambda path: path,
         )
-
-    def prepare(self) -> None:
-        """Look at every file that is listed, or read the index of an earlier time."""
-        self._videos.prepare()
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """From the file of classes, or numbers; empty for unlabelled videos."""
-        return self._videos.classes
-
-    def records(self, split: Split) -> Sequence[VideoRecord]:
-        """The part's list; ids are the paths below the root."""
-        return self._videos.records(split)
-
-    def inventory(self) -> Inventory:
-        """What is here of the lists."""
-        return self._videos.inventory()
-
-    def verify(self) -> Sequence[str]:
-        """What is no longer as the index says."""
-        return self._videos.verify()
 
 
 def _list_files(options: VideoListOptions) -> Mapping[str, Path]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
-from vssl_core.interfaces import DatasetContext
+from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.types import Inventory, InventoryList, Split, VideoRecord
 from vssl_plugins.datasets.official import parts
 from vssl_plugins.datasets.official.checking import changes
@@ -16,11 +18,20 @@ from vssl_plugins.datasets.official.source import Source
 __all__ = ["PreparedVideos"]
 
 
-class PreparedVideos:
-    """The videos of one copy of a dataset; a plugin hands its methods on to the methods of equal name."""
+class PreparedVideos(VideoDataset):
+    """The videos of one copy of a dataset; a plugin says where they are and how they are matched."""
 
-    def __init__(self, source: Source, context: DatasetContext) -> None:
-        self._source, self._context = source, context
+    def __init__(self, options: Any, context: DatasetContext) -> None:
+        self._source, self._context = self.source(options), context
+
+    @classmethod
+    @abstractmethod
+    def source(cls, options: Any) -> Source:
+        """Where its lists and videos are, and how they are matched.
+
+        Raises:
+            OptionError: The options name no folder.
+        """
 
     def prepare(self) -> None:
         """Find the videos, or read what was found before, and say so where some are missing.
