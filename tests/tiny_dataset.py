@@ -63,7 +63,10 @@ def drifting(*, seed: int, step: int, num_frames: int = 30) -> np.ndarray:
 def write_video(path: Path, frames_THWC: np.ndarray) -> None:
     """H.264 in MP4 at 15 frames a second."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(15), options={"threads": "1"})
+        stream = container.add_stream("libx264", rate=Fraction(15), options={"qp": "24"})
+        stream.codec_context.thread_count = (
+            1  # and a fixed quantiser: else x264's bytes are not always the same
+        )
         stream.height, stream.width = frames_THWC.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for frame in frames_THWC:
