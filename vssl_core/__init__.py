@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vssl_core import augmentation
     from vssl_core.bench import bench
+    from vssl_core.classifier import Classifier, ClassifierEvaluator
+    from vssl_core.corruption import Corruption, CorruptionSource
     from vssl_core.errors import (
         BusyError,
         ContractError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         WeightsError,
         did_you_mean,
     )
+    from vssl_core.evaluate_backbone import evaluate_backbone
     from vssl_core.interfaces import (
         API_VERSION,
         Backbone,
@@ -64,9 +67,10 @@ if TYPE_CHECKING:
         parse_options,
     )
     from vssl_core.registry import load, register, resolve, scan
-    from vssl_core.sampling import EvenClips, UniformClip
+    from vssl_core.sampling import EvenClips, UniformClip, back_and_forth
     from vssl_core.seeding import generator, key_digest, key_seed
     from vssl_core.types import ClipSpec, Inventory, InventoryList, Sampled, Split, VideoInfo, VideoRecord
+    from vssl_core.verification import verify
 
 __all__ = [
     "API_VERSION",
@@ -74,8 +78,12 @@ __all__ = [
     "Backbone",
     "BusyError",
     "CellHandle",
+    "Classifier",
+    "ClassifierEvaluator",
     "ClipSpec",
     "ContractError",
+    "Corruption",
+    "CorruptionSource",
     "DataError",
     "DatasetContext",
     "DatasetError",
@@ -118,11 +126,13 @@ __all__ = [
     "WeightsError",
     "augmentation",
     "average_clips",
+    "back_and_forth",
     "bench",
     "build_options",
     "classification_metrics",
     "describe_options",
     "did_you_mean",
+    "evaluate_backbone",
     "generator",
     "key_digest",
     "key_seed",
@@ -131,15 +141,19 @@ __all__ = [
     "register",
     "resolve",
     "scan",
+    "verify",
 ]
 
 _MODULES = {
     "bench": "bench",
+    "classifier": "Classifier ClassifierEvaluator",
+    "corruption": "Corruption CorruptionSource",
     "errors": """
         BusyError ContractError DataError DatasetError DivergedError HookError OptionError
         PluginError PluginLoadError ProtocolError SchemaError StoreError TrainingError
         UnknownNameError UsageError VideoError VsslError WeightsError did_you_mean
     """,
+    "evaluate_backbone": "evaluate_backbone",
     "interfaces": """
         API_VERSION Backbone CellHandle DatasetContext EvaluationContext EvaluationData
         EvaluationPart EvaluationResult Evaluator Executor Metric PretextTask TaskContext
@@ -148,9 +162,10 @@ _MODULES = {
     "options": "OPTION_OWNERS OptionRow Options build_options describe_options parse_options",
     "metrics": "average_clips classification_metrics",
     "registry": "load register resolve scan",
-    "sampling": "EvenClips UniformClip",
+    "sampling": "EvenClips UniformClip back_and_forth",
     "seeding": "generator key_digest key_seed",
     "types": "ClipSpec Inventory Sampled Split VideoInfo InventoryList VideoRecord",
+    "verification": "verify",
 }
 _MODULE_OF = {name: f"vssl_core.{module}" for module, names in _MODULES.items() for name in names.split()}
 
@@ -177,8 +192,8 @@ class _Package(ModuleType):
     """`vssl_core.bench` is the function, also after something imported the module of the same name."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name == "bench" and isinstance(value, ModuleType):
-            value = value.bench
+        if name in ("bench", "evaluate_backbone") and isinstance(value, ModuleType):
+            value = getattr(value, name)
         super().__setattr__(name, value)
 
 

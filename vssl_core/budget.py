@@ -17,6 +17,7 @@ class Spent:
     videos: int
     frames: int
     flops: float
+    seconds: float
 
 
 class Meter:
@@ -40,11 +41,14 @@ class Meter:
         """Begin to count seconds; called when the first step begins and after each pause."""
         self._mark = time.monotonic()
 
+    def lap(self) -> float:
+        """Seconds on this process's clock since `start` or the last lap."""
+        before, self._mark = self._mark, time.monotonic()
+        return self._mark - before
+
     def add(self, spent: Spent) -> None:
         """Count one step."""
-        now = time.monotonic()
-        self.seconds += now - self._mark
-        self._mark = now
+        self.seconds += spent.seconds
         self.videos += spent.videos
         self.frames += spent.frames
         self.flops += spent.flops
@@ -55,25 +59,35 @@ class Meter:
         return "videos" if self._currency == "epochs" else self._currency
 
     @property
-    def left(self) -> float:
-        """How much of the budget is left, in `unit`."""
-        used = {
+    def _used(self) -> float:
+        return {
             "epochs": float(self.videos),
             "frames": float(self.frames),
             "flops": self.flops,
             "seconds": self.seconds,
         }[self._currency]
-        return max(self._total - used, 0.0)
+
+    @property
+    def left(self) -> float:
+        """How much of the budget is left, in `unit`."""
+        return max(self._total - self._used, 0.0)
 
     @property
     def fraction(self) -> float:
-        """Share of the budget that is used, in [0, 1]; exactly 1 when it is used up."""
+        """Share of the budget that is used, in [0, 1]; exactly 1 when it is used up.
+
+        Rounding may leave it just below a share that is reached: ask `has_reached` for that.
+        """
         return 1.0 - self.left / self._total
+
+    def has_reached(self, share: float) -> bool:
+        """True when at least this share of the budget is used: 2 of 10 steps have reached 0.2."""
+        return self._used / self._total >= share
 
     @property
     def done(self) -> bool:
         """True when the budget is used up."""
-        return self.fraction >= 1.0
+        return self._used >= self._total
 
     def state(self) -> dict[str, float]:
         """What a checkpoint keeps."""

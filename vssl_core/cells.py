@@ -17,6 +17,7 @@ from vssl_core.files import canonical_json
 __all__ = [
     "CELL_SCHEMA",
     "NUMBERS_VERSION",
+    "SCORES_VERSION",
     "CellSpec",
     "Component",
     "EvaluationSpec",
@@ -25,10 +26,12 @@ __all__ = [
     "digest",
 ]
 
-CELL_SCHEMA = 2
-"""Layout of the bundle."""
-NUMBERS_VERSION = 2
-"""Raised when a change of the core changes numbers, so that no older cell is reused."""
+CELL_SCHEMA = 3
+"""Layout of the bundle; from 3 on every finished stage has its digests."""
+NUMBERS_VERSION = 3
+"""Raised when a change of the core changes pretrained weights, so that no older cell is reused."""
+SCORES_VERSION = 3
+"""Raised when a change of the core changes scores of given weights, so that no older evaluation is reused."""
 
 
 class _Frozen(BaseModel):
@@ -54,6 +57,7 @@ class Component(_Frozen):
         digest: Of the source it is made of.
         options: All of them, defaults included.
         weights: For a backbone, the file that the option `weights` names.
+        contents: Option that names a file or folder → SHA-256 of the content, which stands for the path.
     """
 
     spec: str
@@ -64,10 +68,12 @@ class Component(_Frozen):
     digest: str
     options: Mapping[str, Any] = {}
     weights: WeightsFile | None = None
+    contents: Mapping[str, str] = {}
 
     def key(self) -> dict[str, Any]:
         """What of it decides about numbers."""
-        key = {"name": self.name, "digest": self.digest, "options": dict(self.options)}
+        contents = {name: f"sha256:{found}" for name, found in self.contents.items()}
+        key = {"name": self.name, "digest": self.digest, "options": {**self.options, **contents}}
         return key if self.weights is None else {**key, "weights": self.weights.sha256}
 
 
@@ -98,34 +104,60 @@ class CellSpec(_Frozen):
     @property
     def cell_id(self) -> str:
         """Readable start, then the key's digest; safe as a folder name."""
+        return self.id_by(self.key())
+
+    def id_by(self, key: Mapping[str, Any]) -> str:
+        """The id that goes with a key, be it one that another version of vssl made."""
         words = (self.task.name, self.backbone.name, self.pretrain.name, f"s{self.seed}")
-        return "-".join([*(_safe(word) for word in words), digest(self.key())[:12]])
+        return "-".join([*(_safe(word) for word in words), digest(key)[:12]])
 
 
 class EvaluationSpec(_Frozen):
-    """One evaluator on one target, for any cell."""
+    """One evaluator on one target, for any cell.
+
+    Args:
+        evaluator: With its options.
+        parts: Option → the components that it names.
+        label: What tables call it.
+        target: Labelled dataset.
+        target_digest: Of its videos and labels.
+        protocol_hash: The cell's.
+        decoder: What makes its frames.
+        at: Share of the pretraining budget after which the weights are taken; 1: at the end.
+        needs: Cells that the evaluator's options name; they are pretrained first.
+    """
 
     evaluator: Component
+    parts: Mapping[str, tuple[Component, ...]] = {}
     label: str
     target: Component
     target_digest: str
     protocol_hash: str
     decoder: Mapping[str, str] = {}
+    at: float = 1.0
+    needs: tuple[str, ...] = ()
 
     def key(self) -> dict[str, Any]:
         """Every field that decides about the scores of given weights."""
+        parts = {option: [part.key() for part in named] for option, named in self.parts.items()}
         return {
-            "numbers_version": NUMBERS_VERSION,
+            **({} if self.at == 1.0 else {"at": self.at}),
+            "numbers_version": SCORES_VERSION,
             "decoder": dict(self.decoder),
             "protocol": self.protocol_hash,
             "evaluator": self.evaluator.key(),
             "target data": self.target_digest,
+            **({"parts": parts} if parts else {}),
         }
 
     @property
     def evaluation_id(self) -> str:
         """Readable start, then the key's digest; safe as a folder name."""
-        return "-".join([_safe(self.evaluator.name), _safe(self.target.name), digest(self.key())[:12]])
+        return self.id_by(self.key())
+
+    def id_by(self, key: Mapping[str, Any]) -> str:
+        """The id that goes with a key, be it one that another version of vssl made."""
+        return "-".join([_safe(self.evaluator.name), _safe(self.target.name), digest(key)[:12]])
 
 
 def digest(value: Any) -> str:

@@ -1,15 +1,17 @@
-"""What a backbone costs: parameters and FLOPs by fvcore, with what could not be counted; FLOPs of a step."""
+"""What a backbone costs: parameters, FLOPs by fvcore with what could not be counted; of a step; memory."""
 
 from __future__ import annotations
 
 import copy
+import ctypes
 import logging
 import resource
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from vssl_core.interfaces import Backbone
 from vssl_core.types import ClipSpec
 
-__all__ = ["count_flops", "count_parameters", "peak_memory_mib", "step_flop_counter"]
+__all__ = ["count_flops", "count_parameters", "peak_memory_mib", "reset_peak_memory", "step_flop_counter"]
 
 # Element-wise and shape operators, whose cost the field does not count.
 _FREE = frozenset(
@@ -105,11 +107,38 @@ def _convolution_backward(
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Largest memory so far: of the GPU, or of this process."""
+    """Largest memory since the process started or `reset_peak_memory`.
+
+    Of a GPU: what torch has allocated there. Else what of this process was in memory, with Python, torch and
+    everything else that it holds.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return _resident_peak_kib() / 2**10
+
+
+def reset_peak_memory(device: torch.device) -> bool:
+    """Count the peak anew from what is in use now; False where the system cannot (all but Linux)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    with suppress(OSError, AttributeError):  # glibc alone keeps what was freed, and has this
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): resets VmHWM
+    except OSError:
+        return False
+    return True
+
+
+def _resident_peak_kib() -> float:
+    """VmHWM; `ru_maxrss`, which on Linux also knows the process that started this one, only elsewhere."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return float(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**10 if sys.platform == "darwin" else 1)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -16,17 +16,20 @@ from vssl_core.ledger import DecodeLedger
 from vssl_core.progress import Progress
 from vssl_core.protocol import Data, Protocol
 from vssl_core.seeding import key_digest
-from vssl_core.types import Split, VideoRecord
+from vssl_core.types import InventoryList, Split, VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.video.loader import ordered_map
+from vssl_core.video.second_try import with_second_try
 
 __all__ = [
     "Index",
     "Ledger",
     "audit",
     "build_index",
+    "held_out",
     "loader_threads",
     "num_missing",
+    "readable",
     "subset",
     "target_subset",
 ]
@@ -106,7 +109,9 @@ def loader_threads() -> int:
 
 
 def build_index(name: str, dataset: VideoDataset, data: Data) -> Index:
-    """Read the splits, check them, and carve a validation part where there is none.
+    """Read the splits, check them, and carve a validation part where the dataset lists none.
+
+    One that is listed and not here is missing: training videos that were asked for do not take its place.
 
     Raises:
         ContractError: The dataset breaks its contract (ids, labels, groups, splits).
@@ -120,10 +125,11 @@ def build_index(name: str, dataset: VideoDataset, data: Data) -> Index:
         _check_records(name, split, parts[split], classes)
     if not parts["train"]:
         raise DatasetError(f"dataset {name!r} has no training videos; check its options.")
-    if not parts["validation"]:
+    lists = dataset.inventory().lists
+    if not parts["validation"] and all(one.part != "validation" for one in lists):
         parts["train"], parts["validation"] = _carve(parts["train"], data.validation_fraction)
     _check_disjoint(name, parts)
-    index = Index(name, classes, parts, dataset.mirrored, _missing(dataset))
+    index = Index(name, classes, parts, dataset.mirrored, _missing(lists))
     pinned = data.pins.get(name)
     if pinned is not None and pinned != index.digest:
         raise ProtocolError(
@@ -133,9 +139,9 @@ def build_index(name: str, dataset: VideoDataset, data: Data) -> Index:
     return index
 
 
-def _missing(dataset: VideoDataset) -> dict[Split, int]:
+def _missing(lists: Iterable[InventoryList]) -> dict[Split, int]:
     missing: dict[Split, int] = dict.fromkeys(get_args(Split), 0)
-    for one in dataset.inventory().lists:
+    for one in lists:
         if one.part is not None:
             missing[one.part] += len(one.missing)
     return missing
@@ -223,12 +229,28 @@ def _carve(
     )
 
 
+def readable(index: Index, missing: Iterable[str]) -> Index:
+    """The index without the videos of these ids, which cannot be read."""
+    gone = frozenset(missing)
+    parts = {
+        split: tuple(record for record in records if record.video_id not in gone)
+        for split, records in index.parts.items()
+    }
+    return replace(index, parts=parts)
+
+
 def subset(records: Sequence[VideoRecord], data: Data) -> tuple[VideoRecord, ...]:
     """The protocol's pretraining subset, without labels: the first by hash of (subset_seed, video_id)."""
-    return tuple(
-        VideoRecord(r.video_id, r.path, None, r.group, r.span_seconds)
-        for r in _first(records, data.num_videos, data.subset_seed)
-    )
+    return _unlabelled(_first(records, data.num_videos, data.subset_seed))
+
+
+def held_out(records: Sequence[VideoRecord], data: Data) -> tuple[VideoRecord, ...]:
+    """The validation videos of the held-out pretext metrics, without labels: the first by the same hash."""
+    return _unlabelled(_first(records, data.held_out_videos, data.subset_seed))
+
+
+def _unlabelled(records: Sequence[VideoRecord]) -> tuple[VideoRecord, ...]:
+    return tuple(VideoRecord(r.video_id, r.path, None, r.group, r.span_seconds) for r in records)
 
 
 def target_subset(index: Index, protocol: Protocol) -> Index:
@@ -259,10 +281,11 @@ def audit(
 
     Strict: its table of frames is read; the first video that cannot be read stops the cell and is
     named. Lenient: every video is decoded once, for the ledger, and those that fail are left out by id,
-    the same ones in every cell. `missing` videos were listed and are not in the index.
+    the same ones in every cell; so one that fails by chance stops the cell. `missing` videos were listed
+    and are not in the index.
 
     Raises:
-        VideoError: Strict, and a video cannot be read.
+        VideoError: A video cannot be read; lenient, for a reason that may pass.
         DatasetError: Nothing is left.
     """
     find = _strictly if data.unreadable == "strict" else _leniently
@@ -278,20 +301,22 @@ def audit(
 def _strictly(
     records: Sequence[VideoRecord], reader: FrameReader, ledger: DecodeLedger, progress: Progress
 ) -> dict[str, str]:
-    def look(record: VideoRecord) -> str:
-        known = ledger.look_up(record)
-        return known.error if known and not record.span_seconds else _problem(reader, record)
+    decoder = reader.decoder_identity["decoder"]
+
+    def look(record: VideoRecord) -> VideoError | None:
+        known = ledger.look_up(record, decoder=decoder)
+        return known.problem(record) if known and not record.span_seconds else _problem(reader, record)
 
     with progress.track("checking videos", len(records), "videos") as bar:
         problems = ordered_map(look, records, threads=loader_threads(), prefetch=64)
         for record, problem in zip(records, problems, strict=True):
             bar.advance()
-            if problem:
+            if problem is not None:
                 raise VideoError(
                     record.path,
-                    f"{problem}. `vssl data audit` finds all such videos of a dataset. Put a sound file in "
-                    "its place or take it out of the dataset; or leave out by id whatever cannot be read, "
-                    "with -o protocol.data.unreadable=lenient",
+                    f"{problem.reason}. `vssl data audit` finds all such videos of a dataset. Put a sound "
+                    "file in its place or take it out of the dataset; or leave out by id whatever cannot "
+                    "be read, with -o protocol.data.unreadable=lenient",
                 )
     return {}
 
@@ -299,18 +324,29 @@ def _strictly(
 def _leniently(
     records: Sequence[VideoRecord], reader: FrameReader, ledger: DecodeLedger, progress: Progress
 ) -> dict[str, str]:
-    decoded = ledger.complete(records, progress=progress, processes=loader_threads())
-    problems = {
-        record.video_id: decoded[record.path].error
-        or (_problem(reader, record) if record.span_seconds else "")
-        for record in records
-    }
-    return {video_id: problem for video_id, problem in problems.items() if problem}
+    decoder = reader.decoder_identity["decoder"]
+    decoded = ledger.complete(records, progress=progress, processes=loader_threads(), decoder=decoder)
+    problems: dict[str, str] = {}
+    for record in records:
+        problem = decoded[record.path].problem(record)
+        if problem is None and record.span_seconds:
+            problem = _problem(reader, record)
+        if problem is not None and problem.passing:
+            raise VideoError(
+                record.path,
+                f"{problem.reason}. That says nothing of what is in it, so it is not left out, which would "
+                "be by chance. Run the same command again when the machine is well; or take the video out of "
+                "the dataset",
+                passing=True,
+            )
+        if problem is not None:
+            problems[record.video_id] = problem.reason
+    return problems
 
 
-def _problem(reader: FrameReader, record: VideoRecord) -> str:
+def _problem(reader: FrameReader, record: VideoRecord) -> VideoError | None:
     try:
-        reader.info(record)
+        with_second_try(record.path, lambda: reader.info(record))
     except VideoError as error:
-        return error.reason
-    return ""
+        return error
+    return None

@@ -106,15 +106,20 @@ class DataError(VsslError):
 
 
 class VideoError(DataError):
-    """One video file cannot be read as it should; `path` names it."""
+    """One video file cannot be read as it should; `path` names it.
 
-    def __init__(self, path: object, reason: str) -> None:
+    `passing`: for a reason that says nothing of its content and may be gone the next time (memory that
+    ran out, a disk or a network that failed).
+    """
+
+    def __init__(self, path: object, reason: str, *, passing: bool = False) -> None:
         super().__init__(f"cannot read video {str(path)!r}: {reason}")
         self.path = str(path)
         self.reason = reason
+        self.passing = passing
 
-    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str]]:
-        return type(self), (self.path, self.reason)
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str], dict[str, bool]]:
+        return type(self), (self.path, self.reason), {"passing": self.passing}
 
 
 class DatasetError(DataError):

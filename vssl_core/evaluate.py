@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +16,11 @@ from torch import Tensor
 from vssl_core import precision
 from vssl_core.augmentation.ops import CenterCrop, HorizontalFlip, Op, RandomCrop, ViewAugmentation
 from vssl_core.checkpoint import weights_digest
+from vssl_core.corrupted import CorruptedReader, Order
+from vssl_core.corruption import Corruption
 from vssl_core.data import Index
 from vssl_core.errors import ContractError, DatasetError
+from vssl_core.global_seeds import seed_everything
 from vssl_core.interfaces import (
     Backbone,
     EvaluationContext,
@@ -26,18 +29,20 @@ from vssl_core.interfaces import (
     EvaluationResult,
     Evaluator,
     ViewSampler,
+    no_other_cells,
 )
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.sampling import EvenClips, UniformClip
-from vssl_core.seeding import key_seed
-from vssl_core.types import Split, VideoRecord
+from vssl_core.types import ClipSpec, Split, VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.views import Key, ViewPipeline, epoch_order, load_batches, to_device
 
 __all__ = ["FeatureStore", "Surroundings", "TargetData", "check_result", "evaluate_copy", "run_evaluator"]
 
 _CLIP = "clip"
+
+Anything = TypeVar("Anything")
 
 
 @dataclass(frozen=True)
@@ -52,19 +57,21 @@ class Surroundings:
     autocast: Callable[[], AbstractContextManager[Any]]
     progress: Progress
     memory_format: str = precision.CHANNELS_LAST
+    cell: Callable[[str], Backbone] = no_other_cells
 
 
 class FeatureStore:
-    """Pooled features per (weights, part, clips), so that evaluators of one cell share them."""
+    """What evaluators of one cell share: features per (weights, part of the data, clips), and classifiers."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str, int], np.ndarray] = {}
+        self._kept: dict[Hashable, Any] = {}
 
-    def get(self, key: tuple[str, str, int], make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The features under `key`, computed at the first call."""
+    def get(self, key: Hashable, make: Callable[[], Anything]) -> Anything:
+        """What stands under `key`, made at the first call."""
         if key not in self._kept:
             self._kept[key] = make()
-        return self._kept[key]
+        found: Anything = self._kept[key]
+        return found
 
 
 class _Part(EvaluationPart):
@@ -73,19 +80,68 @@ class _Part(EvaluationPart):
         records: Sequence[VideoRecord],
         *,
         name: str,
+        data_digest: str,
         around: Surroundings,
         store: FeatureStore,
         guard: Callable[[], None],
+        corrupted: CorruptedReader | None = None,
+        order: Order = "native",
     ) -> None:
         self.records = tuple(records)
         self.labels = np.array([record.label for record in records], dtype=np.int64)
-        self._name, self._around, self._store, self._guard = name, around, store, guard
+        self._name, self._data_digest = name, data_digest
+        self._around, self._store, self._guard = around, store, guard
+        self._corrupted, self._order = corrupted, order
+
+    def corrupted(
+        self, corruption: Corruption | None, *, severity: int = 1, order: Order = "native", seed: int = 0
+    ) -> EvaluationPart:
+        """See `EvaluationPart.corrupted`."""
+        if self._corrupted is not None:
+            raise ContractError("these videos are corrupted already; corrupt the part that they come from.")
+        protocol = self._around.protocol
+        reader = CorruptedReader(
+            self._around.reader,
+            corruption,
+            severity=severity,
+            order=order,
+            seed=seed,
+            clip=protocol.clip.spec(),
+            crop_scale=protocol.evaluation.crop_scale,
+        )
+        return _Part(
+            self.records,
+            name=f"corrupted {self._name}",
+            data_digest=self._data_digest,
+            around=self._around,
+            store=FeatureStore(),
+            guard=self._guard,
+            corrupted=reader,
+            order=order,
+        )
+
+    def subset(self, rows: Sequence[int]) -> EvaluationPart:
+        """See `EvaluationPart.subset`."""
+        if len(set(rows)) < len(rows):
+            raise ContractError("expected each row of a subset once at most; some are there twice.")
+        return _Part(
+            [self.records[row] for row in rows],
+            name=f"subset of {self._name}",
+            data_digest=self._data_digest,
+            around=self._around,
+            store=FeatureStore(),
+            guard=self._guard,
+            corrupted=self._corrupted,
+            order=self._order,
+        )
 
     def batches(
         self, *, batch_size: int, epoch: int = 0, train: bool = False, num_clips: int = 1
     ) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
         """See `EvaluationPart.batches`."""
         self._guard()
+        if train and self._corrupted is not None:
+            raise ContractError("corrupted videos are for scoring; train on the part that they come from.")
         order = (
             epoch_order(self.records, seed=self._around.seed, epoch=epoch) if train else list(self.records)
         )
@@ -105,9 +161,28 @@ class _Part(EvaluationPart):
             video = video.contiguous(memory_format=precision.FORMATS[around.memory_format])
             yield video, torch.from_numpy(self.labels[found]).to(around.device), found
 
-    def _pipeline(self, *, train: bool, num_clips: int) -> ViewPipeline:
+    def frames(
+        self, clip: ClipSpec, *, batch_size: int, num_clips: int = 1
+    ) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """See `EvaluationPart.frames`."""
+        self._guard()
+        pipeline = self._pipeline(train=False, num_clips=num_clips, clip=clip, pixels_here=True)
+        per_batch = max(1, batch_size // num_clips)
+        starts = range(0, len(self.records), per_batch)
+        keys = [[Key(0, record) for record in self.records[start : start + per_batch]] for start in starts]
+        threads = self._around.threads
+        for start, batch in zip(
+            starts, load_batches(pipeline, keys, threads=threads, prefetch=2 * per_batch), strict=True
+        ):
+            video_NTHWC = torch.stack(list(batch.views.values()), dim=1).flatten(0, 1)
+            rows = np.repeat(np.arange(start, start + len(batch.keys)), num_clips)
+            yield video_NTHWC.to(self._around.device).permute(0, 4, 1, 2, 3), rows
+
+    def _pipeline(
+        self, *, train: bool, num_clips: int, clip: ClipSpec | None = None, pixels_here: bool | None = None
+    ) -> ViewPipeline:
         around = self._around
-        clip, evaluation = around.protocol.clip.spec(), around.protocol.evaluation
+        clip, evaluation = clip or around.protocol.clip.spec(), around.protocol.evaluation
         if train:
             crops: dict[str, tuple[Op, ...]] = {
                 "center": (CenterCrop(evaluation.crop_scale),),
@@ -118,22 +193,24 @@ class _Part(EvaluationPart):
             sampler: ViewSampler = UniformClip(clip)
             augmentation = {_CLIP: ViewAugmentation(crop)}
         else:
-            view = ViewAugmentation((CenterCrop(evaluation.crop_scale),))
+            cropped = self._corrupted is not None and self._order == "post_resize"
+            view = ViewAugmentation((CenterCrop(1.0 if cropped else evaluation.crop_scale),))
             sampler = EvenClips(clip, num_clips)
             augmentation = {f"{_CLIP}_{i}": view for i in range(num_clips)}
         return ViewPipeline(
-            reader=around.reader,
+            reader=self._corrupted or around.reader,
             sampler=sampler,
             augmentation=augmentation,
             clip=clip,
             seed=around.seed,
-            pixels_here=around.device.type == "cpu",
+            pixels_here=around.device.type == "cpu" if pixels_here is None else pixels_here,
         )
 
     def features(self, backbone: Backbone, *, num_clips: int) -> np.ndarray:
         """See `EvaluationPart.features`."""
         self._guard()
-        key = (weights_digest(backbone), self._name, num_clips)
+        # A study may score one cell on several targets of one name: splits, versions, other options.
+        key = (weights_digest(backbone), self._data_digest, self._name, num_clips)
         return self._store.get(key, lambda: self._features(backbone, num_clips))
 
     @torch.no_grad()
@@ -161,8 +238,9 @@ class TargetData(EvaluationData):
     """
 
     def __init__(self, index: Index, *, around: Surroundings, store: FeatureStore) -> None:
-        self.classes = index.classes
+        self.classes, self.name = index.classes, index.name
         self._index, self._around, self._store = index, around, store
+        self._digest = index.digest
         self._opened = False
         for split, records in index.parts.items():
             if any(record.label is None for record in records):
@@ -177,9 +255,21 @@ class TargetData(EvaluationData):
                 f"target {index.name!r} has {len(index.classes)} classes; expected at least 2."
             )
 
-    def _part(self, split: Split, guard: Callable[[], None]) -> EvaluationPart:
-        name = f"{self._index.name} {split}"
-        return _Part(self._index.parts[split], name=name, around=self._around, store=self._store, guard=guard)
+    def _part(self, *splits: Split, guard: Callable[[], None]) -> EvaluationPart:
+        name = f"{self._index.name} {' and '.join(splits)}"
+        records = [record for split in splits for record in self._index.parts[split]]
+        return _Part(
+            records,
+            name=name,
+            data_digest=self._digest,
+            around=self._around,
+            store=self._store,
+            guard=guard,
+        )
+
+    def keep(self, key: str, make: Callable[[], Anything]) -> Anything:
+        """See `EvaluationData.keep`."""
+        return self._store.get((self._index.name, self._digest, key), make)
 
     def _closed_after_test(self) -> None:
         if self._opened:
@@ -192,37 +282,59 @@ class TargetData(EvaluationData):
     def train(self) -> EvaluationPart:
         """See `EvaluationData.train`."""
         self._closed_after_test()
-        return self._part("train", self._closed_after_test)
+        return self._part("train", guard=self._closed_after_test)
 
     @property
     def validation(self) -> EvaluationPart:
         """See `EvaluationData.validation`."""
         self._closed_after_test()
-        return self._part("validation", self._closed_after_test)
+        return self._part("validation", guard=self._closed_after_test)
+
+    @property
+    def train_and_validation(self) -> EvaluationPart:
+        """See `EvaluationData.train_and_validation`."""
+        self._closed_after_test()
+        return self._part("train", "validation", guard=self._closed_after_test)
 
     def test(self) -> EvaluationPart:
         """See `EvaluationData.test`."""
         self._opened = True
-        return self._part("test", lambda: None)
+        return self._part("test", guard=lambda: None)
 
 
 def run_evaluator(
-    evaluator: Evaluator, backbone: Backbone, data: EvaluationData, *, around: Surroundings, folder: Path
+    evaluator: Evaluator,
+    backbone: Backbone,
+    data: EvaluationData,
+    *,
+    around: Surroundings,
+    folder: Path,
+    parts: Mapping[str, Sequence[Any]] | None = None,
 ) -> EvaluationResult:
     """Run one evaluator on a copy of the backbone and check what it says.
 
     Raises:
         ContractError: The result breaks the contract.
     """
-    result = evaluate_copy(evaluator, backbone, data, around=around, folder=folder)
+    result = evaluate_copy(evaluator, backbone, data, around=around, folder=folder, parts=parts)
     check_result(type(evaluator).__name__, result)
     return result
 
 
 def evaluate_copy(
-    evaluator: Evaluator, backbone: Backbone, data: EvaluationData, *, around: Surroundings, folder: Path
+    evaluator: Evaluator,
+    backbone: Backbone,
+    data: EvaluationData,
+    *,
+    around: Surroundings,
+    folder: Path,
+    parts: Mapping[str, Sequence[Any]] | None = None,
 ) -> EvaluationResult:
-    """What an evaluator says of a copy of the backbone, as it comes; torch is seeded by the cell's seed."""
+    """What an evaluator says of a copy of the backbone, as it comes; the cell's seed sets what it draws."""
+
+    def placed(network: Backbone) -> Backbone:
+        return precision.to_device(network, around.device, memory_format=around.memory_format)
+
     context = EvaluationContext(
         clip=around.protocol.clip.spec(),
         seed=around.seed,
@@ -231,10 +343,11 @@ def evaluate_copy(
         folder=folder,
         progress=around.progress,
         autocast=around.autocast,
+        parts=parts or {},
+        cell=lambda cell_id: placed(around.cell(cell_id)),
     )
-    torch.manual_seed(key_seed("evaluate", around.seed))
-    mine = precision.to_device(copy.deepcopy(backbone), around.device, memory_format=around.memory_format)
-    return evaluator.evaluate(mine, data, context)
+    seed_everything("evaluate", around.seed)
+    return evaluator.evaluate(placed(copy.deepcopy(backbone)), data, context)
 
 
 def check_result(name: str, result: EvaluationResult) -> None:
@@ -256,12 +369,3 @@ def check_result(name: str, result: EvaluationResult) -> None:
                 f"{name}: metric {metric!r} is {score.value}, "
                 f"but its values per video have the mean {np.mean(score.per_video)}."
             )
-
-
-def readable(index: Index, missing: Mapping[str, str]) -> Index:
-    """The index without the videos that cannot be read."""
-    parts = {
-        split: tuple(record for record in records if record.video_id not in missing)
-        for split, records in index.parts.items()
-    }
-    return replace(index, parts=parts)

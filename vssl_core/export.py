@@ -65,7 +65,7 @@ def export(folder: CellFolder, to: Path, *, layout: str = OWN_LAYOUT) -> Exporte
         layout: Names of the tensors: vssl's own, or those of a publisher whose network is the same.
 
     Raises:
-        UsageError: An unknown suffix, a layout that the backbone has no exact counterpart in, or a format
+        UsageError: An unknown suffix, a layout that no key map of the backbone leads back to, or a format
             whose packages are missing.
         StoreError: The cell has no pretrained backbone yet, or the file cannot be written.
         ContractError: The stored weights are not what pretraining wrote.

@@ -19,7 +19,9 @@ __all__ = [
     "atomic_file",
     "atomic_path",
     "canonical_json",
+    "content_sha256",
     "file_sha256",
+    "json_bytes",
     "read_json",
     "write_bytes",
     "write_json",
@@ -30,6 +32,22 @@ def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, or of all files below a folder: their names there and what they hold.
+
+    Hidden files and folders (`.cache`, `.git`) do not count. Raises OSError.
+    """
+    if not path.is_dir():
+        return file_sha256(path)
+    files = [
+        file.relative_to(path)
+        for file in path.rglob("*")
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
+    found = [[file.as_posix(), file_sha256(path / file)] for file in sorted(files)]
+    return hashlib.sha256(canonical_json(found).encode()).hexdigest()
 
 
 def canonical_json(value: Any) -> str:
@@ -99,10 +117,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def json_bytes(value: Any) -> bytes:
+    """What `write_json` writes: readable, with sorted keys."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, json_bytes(value))
 
 
 def read_json(path: Path, *, schema: int | None = None) -> Any:

@@ -2,9 +2,10 @@
 
 Five kinds: a pretext task learns without labels, a backbone turns clips into features, a dataset
 says which videos there are, an evaluator scores a frozen or finetuned backbone, an executor runs
-cells. A component is a class; options describe it; the core trains, feeds and scores all of them
-in the same way. A task for instance is complete with four methods (`sampler`, `augmentation`,
-`__init__`, `forward`), and `vssl bench --task ./my_task.py:MyTask` runs it.
+cells. (A sixth, small one stands in `vssl_core.corruption`.) A component is a class; options describe
+it; the core trains, feeds and scores all of them in the same way. A task for instance is complete with
+four methods (`sampler`, `augmentation`, `__init__`, `forward`), and
+`vssl bench --task ./my_task.py:MyTask` runs it.
 
 A packaged class states `api_version = 1` literally, so that a host of another version can refuse it;
 a class in a file of your own need not.
@@ -18,18 +19,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vssl_core.augmentation.ops import Augmentation
+from vssl_core.errors import ContractError, UsageError
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec, Inventory, InventoryList, Sampled, Split, VideoRecord
 from vssl_core.weights import KeyMap
 
 if TYPE_CHECKING:
+    from vssl_core.corruption import Corruption
     from vssl_core.progress import Progress
 
 __all__ = [
@@ -53,6 +56,8 @@ __all__ = [
 ]
 
 API_VERSION = 1
+
+Anything = TypeVar("Anything")
 
 ViewSampler = Callable[[int, float, np.random.Generator], Sampled]
 """(n_frames, fps, generator) → `Sampled`. Pure and picklable; works for every n_frames >= 1."""
@@ -236,7 +241,7 @@ class VideoDataset(ABC):
     """An index of videos: which there are, and of which class and group; never pixels.
 
     `records` of one split gives the same records in the same order on every machine. Splits share no
-    `video_id` and no group. A missing "validation" split is carved out of "train" by group.
+    `video_id` and no group. Where `inventory` lists no "validation", it is carved out of "train" by group.
     """
 
     Options: ClassVar[type[Options]] = Options
@@ -273,7 +278,10 @@ class VideoDataset(ABC):
         return Inventory(parts, classes=len(self.classes))
 
     def verify(self) -> Sequence[str]:
-        """What is no longer as `prepare` found it, a sentence each; makes and changes nothing."""
+        """What is no longer as `prepare` found it, a sentence each; makes and changes nothing.
+
+        Raise UsageError where nothing is kept that files could be compared with.
+        """
         records = [record for split in get_args(Split) for record in self.records(split)]
         gone = [record for record in records if not Path(record.path).is_file()]
         return [f"{record.video_id}: there is no file {record.path!r}." for record in gone]
@@ -290,14 +298,15 @@ class Metric:
         value: The score, in `unit`.
         per_video: float array (V,) in the order of `EvaluationResult.video_ids`.
         unit: `"%"` for shares (0 … 100), else a name such as `"ms"`.
-        higher_is_better: False for errors and times.
+        higher_is_better: False for errors and times; None where neither direction is better: tables then
+            show no gain, no order and no best.
         chance: The value that guessing would give, where that is known.
     """
 
     value: float
     per_video: np.ndarray | None = None
     unit: str = "%"
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
     chance: float | None = None
 
 
@@ -308,7 +317,10 @@ class EvaluationResult:
     Args:
         metrics: Name → score; the first one is what tables show.
         video_ids: The scored test videos (V,), the axis of every `per_video`.
-        arrays: Anything else per video or not (scores (V, K), features, matrices), stored as .npy.
+        arrays: Anything else per video or not (features, matrices), stored as .npy. Two names have a
+            meaning that the report draws: float `scores` (V, K) beside int `labels` (V,) give confusions and
+            the hardest videos, int `indices` (V, R) into the records of `data.train`, nearest first, gives
+            pictures of queries and their nearest videos.
         curves: Name → values over the evaluator's own epochs (training loss, validation accuracy).
     """
 
@@ -338,12 +350,54 @@ class EvaluationPart(ABC):
             (video (N, 3, T, H, W) normalised, labels (N,) int64, rows (N,) in `records`).
         """
 
+    def frames(
+        self, clip: ClipSpec, *, batch_size: int, num_clips: int = 1
+    ) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Plain pixels in another geometry, for networks that bring their own size and normalisation.
+
+        Evenly spaced centre crops of each video, in the order of `records`, the clips of one video
+        following one another.
+
+        Yields:
+            (video (N, 3, T, H, W) uint8, rows (N,) in `records`).
+        """
+        raise ContractError(f"{type(self).__name__} gives no plain pixels; take `batches`.")
+
     @abstractmethod
     def features(self, backbone: Backbone, *, num_clips: int) -> np.ndarray:
         """Pooled features (V, num_clips, D) float32 of evenly spaced centre crops, backbone in eval mode.
 
         Computed once per backbone weights and kept for the other evaluators of the cell.
         """
+
+    def subset(self, rows: Sequence[int]) -> EvaluationPart:
+        """These videos alone, in this order.
+
+        Args:
+            rows: Of `records`, each once at most.
+        """
+        raise ContractError(f"{type(self).__name__} cannot be divided.")
+
+    def corrupted(
+        self,
+        corruption: Corruption | None,
+        *,
+        severity: int = 1,
+        order: Literal["native", "post_resize"] = "native",
+        seed: int = 0,
+    ) -> EvaluationPart:
+        """The same videos made worse; it gives evenly spaced centre crops, and no training clips.
+
+        Args:
+            corruption: What is done to them; None: nothing, but along the same path.
+            severity: One of the corruption's `severities`.
+            order: On frames of the file's own size, or after they were cropped and resized to the clip's.
+            seed: Of what is random; the same for all cells and machines.
+
+        Raises:
+            ContractError: A severity that the corruption does not have, or frames of another shape.
+        """
+        raise ContractError(f"{type(self).__name__} holds no videos that could be made worse.")
 
 
 class EvaluationData(ABC):
@@ -354,6 +408,12 @@ class EvaluationData(ABC):
     """
 
     classes: Sequence[str]
+    name: str = ""  # the target's, where it has one
+
+    def keep(self, key: str, make: Callable[[], Anything]) -> Anything:
+        """What `make` gives, made once for all evaluators of a cell on this target that use the same key."""
+        del key
+        return make()
 
     @property
     @abstractmethod
@@ -365,9 +425,19 @@ class EvaluationData(ABC):
     def validation(self) -> EvaluationPart:
         """Videos to choose by, of other groups than `train`. Raises ContractError after `test()`."""
 
+    @property
+    def train_and_validation(self) -> EvaluationPart:
+        """Both in one part, to fit on where nothing is chosen. Raises ContractError after `test()`."""
+        raise ContractError(f"{type(self).__name__} gives train and validation videos apart alone.")
+
     @abstractmethod
     def test(self) -> EvaluationPart:
         """The test videos, for the final scoring alone."""
+
+
+def no_other_cells(cell_id: str) -> Backbone:
+    """Outside a run folder there is no other cell. Raises UsageError."""
+    raise UsageError(f"cell {cell_id!r} was asked for, but this evaluation stands in no run folder.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +452,8 @@ class EvaluationContext:
         folder: The evaluator's own folder in the bundle; write artifacts here and nowhere else.
         progress: Progress bars.
         autocast: Context manager factory with the precision that the run has chosen.
+        parts: Option that names other components (`Evaluator.parts`) → what it names, made.
+        cell: The pretrained backbone of another finished cell of the run folder, by its id, on `device`.
     """
 
     clip: ClipSpec
@@ -391,12 +463,22 @@ class EvaluationContext:
     folder: Path
     progress: Progress
     autocast: Callable[[], Any]
+    parts: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    cell: Callable[[str], Backbone] = no_other_cells
 
 
 class Evaluator(ABC):
-    """Scores a backbone on a labelled dataset. It owns its copy of the backbone and may train it."""
+    """Scores a backbone on a labelled dataset. It owns its copy of the backbone and may train it.
+
+    An option may name other components, one or several: `parts` says which options do, and of what kind.
+    They are checked before anything runs, belong to the key, have the options that the run gives them
+    (`-o eval/NAME.k=v`, `-o corruption/NAME.k=v`) and arrive made in `context.parts`. `cells` says which
+    options are ids of other cells, for `context.cell`.
+    """
 
     Options: ClassVar[type[Options]] = Options
+    parts: ClassVar[Mapping[str, Literal["evaluator", "corruption"]]] = {}
+    cells: ClassVar[frozenset[str]] = frozenset()
     paper: ClassVar[str] = ""
 
     @abstractmethod
@@ -408,6 +490,24 @@ class Evaluator(ABC):
         self, backbone: Backbone, data: EvaluationData, context: EvaluationContext
     ) -> EvaluationResult:
         """Fit on `data.train`, choose on `data.validation`, score on `data.test()`, in this order."""
+
+    def recompute(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, Metric] | None:
+        """The metrics once more, from stored arrays alone: what `vssl verify` compares a bundle with.
+
+        Optional. Without it, metrics are verified by their values per video and by digests.
+
+        Args:
+            arrays: `EvaluationResult.arrays` as they were read back. Verification compares three names with
+                the dataset: integers `labels` (V,) are those of the scored videos, `num_classes` and the last
+                axis of `scores` and of `scores_NAME` (V, …, K) the number of its classes.
+
+        Returns:
+            Those metrics that follow from the arrays, in the order of `evaluate`, with `per_video` and
+            `chance`; None: none does.
+            Raise KeyError (as `arrays[name]` does) where an array is missing.
+        """
+        del arrays
+        return None
 
 
 # ------------------------------------------------------------------------------------------- executor

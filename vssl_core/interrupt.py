@@ -35,8 +35,3 @@ class Interruption:
         if self._pressed > 1:
             raise KeyboardInterrupt
         self.requested = True
-
-    def raise_if_requested(self) -> None:
-        """Raise KeyboardInterrupt when somebody asked to stop."""
-        if self.requested:
-            raise KeyboardInterrupt

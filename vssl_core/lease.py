@@ -1,8 +1,9 @@
 """One owner per cell: a lease file with a heartbeat, good on local and on network file systems.
 
 The process that creates the file holds the cell. It refreshes the file's time every few seconds. A
-lease is free again when its owner is known to be dead (same host, no such process) or when its
-heartbeat has stopped for longer than any pause that a live owner could have.
+lease is free again when its owner is known to be dead (a process of this machine and of this
+container that is gone, or whose number another one has now) or when its heartbeat has stopped for
+longer than any pause that a live owner could have.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from vssl_core.errors import BusyError, StoreError
 
 __all__ = ["hold"]
 
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 120.0
+_CLOCK_SECONDS = 5.0  # the system counts starts from its own, and corrects that now and then
 
 
 @contextmanager
@@ -72,7 +76,8 @@ def _acquire(path: Path, token: str, waiting: Callable[[str], None], timeout: fl
 
 
 def _create(path: Path, token: str) -> bool:
-    content = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": token})
+    owner = {**_here(), "pid": os.getpid(), "started": _started(os.getpid()), "token": token}
+    content = json.dumps(owner)
     staged = path.with_name(f".{path.name}.{token}")
     try:
         staged.write_text(content, encoding="utf-8")
@@ -100,19 +105,35 @@ def _abandoned(path: Path, owner: dict[str, object]) -> bool:
         age = time.time() - path.stat().st_mtime
     except OSError:
         return False  # just released: the next attempt creates it
-    if owner.get("host") == socket.gethostname() and isinstance(owner.get("pid"), int):
-        return not _alive(int(str(owner["pid"])))
+    here, pid = _here(), owner.get("pid")
+    if isinstance(pid, int) and all(owner.get(key, value) == value for key, value in here.items()):
+        return not _alive(pid, owner.get("started"))
     return age > STALE_SECONDS
 
 
-def _alive(pid: int) -> bool:
+def _alive(pid: int, since: object) -> bool:
+    """Whether there is such a process, and it is the one that began at this time."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        started = _started(pid)
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
+    except psutil.AccessDenied:
         return True
-    return True
+    return not isinstance(since, float) or abs(started - since) <= _CLOCK_SECONDS
+
+
+def _here() -> dict[str, object]:
+    """Where process numbers mean what they mean here: the host since its start, and the container."""
+    found: dict[str, object] = {"host": socket.gethostname()}
+    with suppress(OSError):  # Linux alone tells these
+        found["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    with suppress(OSError):
+        found["namespace"] = str(Path("/proc/self/ns/pid").readlink())
+    return found
+
+
+def _started(pid: int) -> float:
+    return float(psutil.Process(pid).create_time())
 
 
 def _take_away(path: Path, owner: dict[str, object]) -> None:

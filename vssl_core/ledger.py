@@ -1,13 +1,14 @@
 """The decode ledger: what decoding each video once has shown, kept in the user's cache.
 
-An entry holds for a file of one size and time under one version of the decoder. Where that has changed, there
-is no entry. Damaged videos are entries like others, so that every cell leaves out the same ones.
+An entry holds for a file of one size and time under one decoder and its version. Where that has changed,
+there is no entry. Damaged videos are entries like others, so that every cell leaves out the same ones.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,9 +18,10 @@ from vssl_core.errors import StoreError, VideoError
 from vssl_core.lease import hold
 from vssl_core.progress import Progress
 from vssl_core.types import VideoInfo, VideoRecord
-from vssl_core.video import FrameReader
+from vssl_core.video.decoders import find_decoder
 from vssl_core.video.file_journal import FileJournal
 from vssl_core.video.source import Stamp, stamp
+from vssl_core.video.worker import decode_job
 from vssl_core.video.worker_pool import LIMIT_SECONDS, look_into
 
 __all__ = ["DecodeLedger", "Decoded", "gather"]
@@ -27,10 +29,18 @@ __all__ = ["DecodeLedger", "Decoded", "gather"]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What decoding a whole file has shown: `info`, or the `error` that it ended with."""
+    """What decoding a whole file has shown: `info`, or the `error` that it ended with.
+
+    `passing`: the error says nothing of the file's content, and may be gone the next time.
+    """
 
     info: VideoInfo | None
     error: str = ""
+    passing: bool = False
+
+    def problem(self, record: VideoRecord) -> VideoError | None:
+        """The error as one of the record's file; None where there is none."""
+        return VideoError(record.path, self.error, passing=self.passing) if self.error else None
 
 
 class DecodeLedger:
@@ -41,17 +51,15 @@ class DecodeLedger:
     """
 
     def __init__(self, cache: Path) -> None:
-        after = {"colour", "short_side", "resize"}  # what happens to frames that are decoded
-        decoder = {name: v for name, v in FrameReader().decode_parameters.items() if name not in after}
-        by = ", ".join(f"{name} {version}" for name, version in decoder.items())
-        self._journal = FileJournal(cache / "ledger", by=by)
+        self._folder = cache / "ledger"
+        self._journals: dict[str, FileJournal] = {}
 
-    def look_up(self, record: VideoRecord) -> Decoded | None:
+    def look_up(self, record: VideoRecord, *, decoder: str = "pyav") -> Decoded | None:
         """What is known of the record's file as it is now; None where it has to be decoded first."""
         try:
-            found = self._journal.found(stamp(record.path))
+            found = self._journal(decoder).found(stamp(record.path))
         except VideoError as error:
-            return Decoded(None, error.reason)
+            return Decoded(None, error.reason, error.passing)
         return _decoded(found) if found is not None and _is_whole(found) else None
 
     def complete(
@@ -60,6 +68,7 @@ class DecodeLedger:
         *,
         progress: Progress,
         processes: int,
+        decoder: str = "pyav",
         retry: bool = False,
         limit_seconds: float = LIMIT_SECONDS,
     ) -> Mapping[str, Decoded]:
@@ -69,20 +78,29 @@ class DecodeLedger:
             records: The videos.
             progress: Progress bars.
             processes: How many decode at once.
+            decoder: The name of the one that decodes.
             retry: Decode those again that failed before.
-            limit_seconds: A file that takes longer counts as one that cannot be read, this time.
+            limit_seconds: A file that takes longer, twice, counts as one that cannot be read this time.
 
         Raises:
+            OptionError: There is no such decoder here.
             StoreError: The ledger cannot be written.
             KeyboardInterrupt: Interrupted; what is decoded is in the ledger.
         """
         found = gather(
-            self._journal, "decode", records,
+            self._journal(decoder), decode_job(decoder), records,
             title="decoding videos", progress=progress, processes=processes,
             known=lambda facts: _is_whole(facts) and not (retry and "error" in facts),
             limit_seconds=limit_seconds,
         )  # fmt: skip
         return {path: _decoded(facts) for path, facts in found.items()}
+
+    def _journal(self, decoder: str) -> FileJournal:
+        if decoder not in self._journals:
+            identity = find_decoder(decoder).identity()
+            by = ", ".join(f"{name} {version}" for name, version in identity.items())
+            self._journals[decoder] = FileJournal(self._folder, by=by)
+        return self._journals[decoder]
 
 
 def gather(
@@ -98,7 +116,8 @@ def gather(
 ) -> dict[str, dict[str, Any]]:
     """Path → what a job finds in every record's file: from the journal, or by doing it now.
 
-    One process at a time does it for the same folders; others wait and find it done.
+    One process at a time does it for the same folders; others wait and find it done. Where a file fails for
+    a reason that may pass, it has a second try, alone.
     """
     paths = list(dict.fromkeys(record.path for record in records))
     found, todo = _from_journal(journal, paths, known)
@@ -112,12 +131,25 @@ def gather(
         journal.reread()
         found, todo = _from_journal(journal, paths, known)
         with progress.track(title, len(todo), "videos") as bar:
-            for path, answer in look_into(job, list(todo), processes=processes, limit_seconds=limit_seconds):
+            for path, answer in _answers(job, list(todo), processes, limit_seconds):
                 found[path] = answer
                 if not answer.get("passing") and _unchanged(path, todo[path]):
                     journal.note(todo[path], answer)
                 bar.advance()
     return found
+
+
+def _answers(
+    job: str, paths: Sequence[str], processes: int, limit_seconds: float
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every file's last answer. Memory and time that several processes lack at once, one of them may have."""
+    again: list[str] = []
+    for path, answer in look_into(job, paths, processes=processes, limit_seconds=limit_seconds):
+        if answer.get("passing"):
+            again.append(path)
+        else:
+            yield path, answer
+    yield from look_into(job, again, processes=1, limit_seconds=limit_seconds)
 
 
 def _from_journal(
@@ -130,7 +162,7 @@ def _from_journal(
         try:
             file = stamp(path)
         except VideoError as error:
-            found[path] = {"error": error.reason}
+            found[path] = {"error": error.reason, "passing": error.passing}
             continue
         facts = journal.found(file)
         if facts is not None and known(facts):
@@ -141,9 +173,9 @@ def _from_journal(
 
 
 def _unchanged(path: str, before: Stamp) -> bool:
-    """Whether what was found is true of the file as it was before."""
+    """Whether what was found is true of the file as it was before. Of one that is closed to us nothing is."""
     try:
-        return stamp(path) == before
+        return stamp(path) == before and os.access(path, os.R_OK)
     except VideoError:
         return False
 
@@ -171,5 +203,5 @@ def _is_whole(facts: Mapping[str, Any]) -> bool:
 
 def _decoded(facts: Mapping[str, Any]) -> Decoded:
     if "error" in facts:
-        return Decoded(None, str(facts["error"]))
+        return Decoded(None, str(facts["error"]), facts.get("passing") is True)
     return Decoded(VideoInfo(**{**facts, "fps": Fraction(facts["fps"])}))

@@ -29,8 +29,9 @@ KeyNorm = Literal["running", "batch"]
 class _RunningNorm(nn.Module):
     """BatchNorm that normalises by the statistics of the batches before, and learns this one's afterwards.
 
-    The very first batch, before which there is none, is normalised by itself. Parameters and buffers have
-    the names of the layer that it replaces.
+    The very first batch, before which there is none, is normalised by itself. Parameters, buffers and
+    children have the names of the layer that it replaces; the children, an activation for instance, are
+    applied to what is normalised.
     """
 
     weight: Tensor | None
@@ -47,11 +48,17 @@ class _RunningNorm(nn.Module):
         self.register_parameter("bias", norm.bias)
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, getattr(norm, name))
+        for name, layer in distributed.behind_norm(norm).items():
+            self.add_module(name, layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, …) → the same shape."""
-        if not self.training:
-            return self._normalise(x)
+        y = self._learn(x) if self.training else self._normalise(x)
+        for layer in self.children():
+            y = layer(y)
+        return y
+
+    def _learn(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             mean_C, var_C = _batch_statistics(x)
             if self.num_batches_tracked == 0:
@@ -133,14 +140,17 @@ def _with_running_norm(module: nn.Module) -> nn.Module:
 def queue_size(wanted: int, context: TaskContext) -> int:
     """Entries of a queue: `wanted`, but no more than there are videos to pretrain on.
 
-    A queue that is larger than the data would hold older keys of the very video that asks, as negatives of
-    itself. A queue that is made smaller for this reason is announced by a warning.
+    A queue holds older keys of the very video that asks, as negatives of itself, the more often the larger it
+    is: one as long as the data for a little more than half of the queries (epochs differ in their order), a
+    longer one for nearly all, and several of them. The bound keeps it to about one; it does not keep it
+    out. A queue that is made smaller for this reason is announced by a warning.
     """
     size = min(wanted, context.num_videos)
     if size < wanted:
         warnings.warn(
-            f"a queue of {size} keys instead of {wanted}, because there are {context.num_videos} videos: a "
-            "longer queue would hold older keys of the same video as its negatives",
+            f"a queue of {size} keys instead of {wanted}, because there are {context.num_videos} videos: so "
+            "it holds an older key of the video that asks, as its negative, for about half of the queries; a "
+            "longer one would for nearly all, and several",
             stacklevel=2,
         )
     return size
@@ -180,8 +190,16 @@ class FeatureQueue(nn.Module):
         return query_BD @ self.features.T
 
 
-def contrast_accuracy(logits_BK: Tensor) -> Tensor:
-    """Share of rows whose first logit, the positive's, is the largest; among m equal ones it counts 1/m."""
+def contrast_accuracy(logits_BK: Tensor, target_B: Tensor | None = None) -> Tensor:
+    """Share of rows whose positive has the largest logit; among m equal ones it counts 1/m.
+
+    So an encoder that gives the same for every clip is right as often as a guess, not always or never.
+
+    Args:
+        logits_BK: Of the positive and the negatives; -inf for what is neither.
+        target_B: Place of the positive in each row; the first where it is left out.
+    """
     best_B1 = logits_BK.max(dim=1, keepdim=True).values
     ties_B = (logits_BK == best_B1).sum(dim=1)
-    return ((logits_BK[:, 0] == best_B1[:, 0]) / ties_B).mean()
+    positive_B = logits_BK[:, 0] if target_B is None else logits_BK.gather(1, target_B[:, None])[:, 0]
+    return ((positive_B == best_B1[:, 0]) / ties_B).mean()

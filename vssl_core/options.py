@@ -1,7 +1,8 @@
 """Options of components: described and checked by pydantic, written as `-o task.num_clips=4`.
 
 The words before the dot say whose option it is: `task`, `backbone`, `pretrain`, `target`, `executor`,
-`eval/NAME` for one evaluator, or `protocol`, whose fields may lie deeper (`protocol.pretrain.budget`).
+`eval/NAME` for one evaluator, `corruption/NAME` for one corruption, or `protocol`, whose fields may lie
+deeper (`protocol.pretrain.budget`).
 The value is read as JSON, otherwise it is text.
 """
 
@@ -18,10 +19,18 @@ from pydantic_core import ErrorDetails, to_json
 
 from vssl_core.errors import OptionError, did_you_mean
 
-__all__ = ["OPTION_OWNERS", "OptionRow", "Options", "build_options", "describe_options", "parse_options"]
+__all__ = [
+    "OPTION_OWNERS",
+    "OptionRow",
+    "Options",
+    "build_options",
+    "describe_options",
+    "parse_options",
+]
 
 OPTION_OWNERS = ("task", "backbone", "pretrain", "target", "executor", "protocol")
-"""Whose options `-o` sets, beside `eval/NAME`."""
+"""Whose options `-o` sets, beside those that have a name of their own: `eval/NAME`, `corruption/NAME`."""
+_NAMED = ("eval/", "corruption/")
 
 _PYTHON_WORDS = {"None": "null", "True": "true", "False": "false"}
 
@@ -30,12 +39,24 @@ class Options(BaseModel):
     """Base of every component's options: frozen, unknown keys refused, default and text per field.
 
     Numbers are finite: options are stored as JSON, which has no word for infinity. `places` names those
-    that say where something is and not what it is: tables leave them out.
+    that say where something is and not what it is: tables leave them out. `contents` names those that may
+    name a file or folder of which only the content counts: its digest stands in the key, its path does not. A
+    text that names none stands there itself; where it must name one, a validator says so.
+
+    Cells keep options as JSON, and the process that runs one builds them from there: each must come back
+    as it was given. Sets are kept in order.
     """
 
     places: ClassVar[frozenset[str]] = frozenset()
+    contents: ClassVar[frozenset[str]] = frozenset()
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        populate_by_name=True,  # an option with an alias is called by its own name here
+    )
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
@@ -54,38 +75,39 @@ class OptionRow:
 # ------------------------------------------------------------------------------- from the command line
 
 
-def parse_options(
-    items: Iterable[str], *, evaluators: Iterable[str] | None = None
-) -> dict[str, dict[str, Any]]:
+def parse_options(items: Iterable[str]) -> dict[str, dict[str, Any]]:
     """`task.num_clips=4` and the like → owner → option → value. Of two equal options the last holds.
 
     Args:
         items: What stood behind each `-o`.
-        evaluators: The evaluators of the run as the user named them, to refuse options of others.
 
     Raises:
         OptionError: Not of the form OWNER.OPTION=VALUE, or an owner that does not exist.
     """
-    known = None if evaluators is None else [f"eval/{name}" for name in evaluators]
     parsed: dict[str, dict[str, Any]] = {}
     for item in items:
         left, equals, text = item.partition("=")
-        # The name of an evaluator may be a file, so it may have dots of its own.
-        owner, dot, key = left.rpartition(".") if left.startswith("eval/") else left.partition(".")
-        words = key.split(".") if owner == "protocol" else [key]
-        if not equals or not dot or not owner or not all(word.isidentifier() for word in words):
+        found = split_option(left)
+        if not equals or found is None:
             raise OptionError(f"-o takes OWNER.OPTION=VALUE, for instance -o task.num_clips=4; got {item!r}.")
-        _check_owner(owner, key, known)
+        owner, key = found
+        _check_owner(owner, key)
         parsed.setdefault(owner, {})[key] = _value(text)
     return parsed
 
 
-def _check_owner(owner: str, key: str, evaluators: list[str] | None) -> None:
-    if owner in OPTION_OWNERS:
+def split_option(word: str) -> tuple[str, str] | None:
+    """`OWNER.OPTION` as its two halves; None where it has another form."""
+    # What is named may be a file, so it may have dots of its own.
+    owner, dot, key = word.rpartition(".") if "/" in word else word.partition(".")
+    words = key.split(".") if owner == "protocol" else [key]
+    return (owner, key) if dot and owner and all(part.isidentifier() for part in words) else None
+
+
+def _check_owner(owner: str, key: str) -> None:
+    if owner in OPTION_OWNERS or (owner.startswith(_NAMED) and owner not in _NAMED):
         return
-    if owner.startswith("eval/") and owner != "eval/" and (evaluators is None or owner in evaluators):
-        return
-    known = [*OPTION_OWNERS, *(["eval/NAME"] if evaluators is None else evaluators)]
+    known = [*OPTION_OWNERS, *(f"{word}NAME" for word in _NAMED)]
     raise OptionError(
         f"-o {owner}.{key}: nothing called {owner!r} has options here.{did_you_mean(owner, known)}"
     )
@@ -215,7 +237,7 @@ class _LenientSchema(GenerateJsonSchema):
 
 
 def _schema(cls: type[Options]) -> dict[str, Any]:
-    return cls.model_json_schema(schema_generator=_LenientSchema)
+    return cls.model_json_schema(by_alias=False, schema_generator=_LenientSchema)
 
 
 _PLAIN = {"boolean": "true or false", "string": "text", "null": "null", "object": "an object"}

@@ -11,8 +11,8 @@ takes bfloat16 (`vssl_core.probe`).
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-__all__ = ["CHANNELS_LAST", "FORMATS", "autocast_factory", "machine", "to_device"]
+__all__ = ["CHANNELS_LAST", "FORMATS", "autocast_factory", "deterministic", "machine", "to_device"]
 
 CHANNELS_LAST = "channels_last_3d"
 FORMATS = {CHANNELS_LAST: torch.channels_last_3d, "contiguous": torch.contiguous_format}
@@ -46,6 +46,26 @@ def autocast_factory(precision: str, device: torch.device) -> Autocast:
     if precision == "bf16":
         return partial(torch.autocast, device.type, torch.bfloat16)
     return nullcontext
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """How the core computes: with torch's deterministic algorithms on a CPU, and as it is elsewhere.
+
+    They would write every new tensor full of NaN first, about a tenth of a small network's step; not here.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    memory: Any = torch.utils.deterministic
+    before, fill = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
+        memory.fill_uninitialized_memory = fill
 
 
 def machine() -> str:

@@ -7,11 +7,10 @@ a run that was killed goes on from its last checkpoint with the bits of an undis
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from vssl_core.budget import Meter, Spent
 from vssl_core.cost import step_flop_counter
 from vssl_core.curve import Curve
 from vssl_core.errors import ContractError, DatasetError, DivergedError
+from vssl_core.global_seeds import seed_everything
 from vssl_core.hooks import Hooks, RunInfo
 from vssl_core.interfaces import PretextTask, TaskOutput, TrainProgress
 from vssl_core.interrupt import Interruption
@@ -33,7 +33,6 @@ from vssl_core.monitors import collapse_verdict, effective_rank, feature_std
 from vssl_core.optim import build_optimizer, set_rate
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
-from vssl_core.seeding import key_seed
 from vssl_core.types import VideoRecord
 from vssl_core.views import Batch, Key, ViewPipeline, epoch_order, load_batches, to_device
 
@@ -62,6 +61,8 @@ class PretrainJob:
         hooks: Told of steps and checkpoints.
         run: What hooks are told the run is.
         progress: Progress bars.
+        snapshots: Shares of the budget, below 1, after which the backbone's weights are kept, and the file of
+            each.
     """
 
     task: PretextTask
@@ -79,6 +80,7 @@ class PretrainJob:
     hooks: Hooks
     run: RunInfo
     progress: Progress
+    snapshots: Mapping[float, Path] = field(default_factory=dict)
 
     def views(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The batch as the task takes it: views on the device in the memory format, and information."""
@@ -120,7 +122,7 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
             left = meter.left
             now = TrainProgress(run.step, run.step // plan.steps_per_epoch, meter.fraction)
             rate = set_rate(optimizer, options.optimizer, meter.fraction)
-            _seed_everything(job.seed, run.step)
+            seed_everything("step", job.seed, run.step)
             task.train()
             task.before_step(now)
             frames, outputs = 0, []
@@ -142,11 +144,14 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
             task.after_step(now)
             run.finish_step(plan.batch_size, frames, {**metrics, "lr": rate, "grad_norm": float(norm)}, now)
             bar.advance(left - meter.left, note=f"loss {metrics['loss']:.3f}")
+            run.take_snapshots()
             if run.held_out_due():
                 run.take_held_out(plan, autocast)
-            if interruption.requested or run.checkpoint_due() or meter.done:
+            stop = distributed.any_process(interruption.requested, on=job.device)
+            if stop or run.checkpoint_due() or meter.done:
                 run.save()
-            interruption.raise_if_requested()
+            if stop or (meter.done and interruption.requested):
+                raise KeyboardInterrupt
     return run.result()
 
 
@@ -159,14 +164,6 @@ def _checked(output: TaskOutput) -> TaskOutput:
             f"requires_grad={output.loss.requires_grad}."
         )
     return output
-
-
-def _seed_everything(seed: int, step: int) -> None:
-    """Global generators as a function of (seed, step): dropout and third parties' draws resume exactly."""
-    number = key_seed("step", seed, step)
-    torch.manual_seed(number)
-    random.seed(number)
-    np.random.seed(number % 2**32)
 
 
 def _reduce(outputs: Sequence[TaskOutput]) -> dict[str, float]:
@@ -228,12 +225,16 @@ class _Plan:
             part = batch[start + offset : start + offset + self.micro_size]
             yield [Key(epoch, record) for record in part]
 
+    def fills_a_batch(self, records: Sequence[VideoRecord]) -> bool:
+        """Whether there are enough videos for a forward pass of all processes."""
+        return len(records) >= self.micro_size * distributed.world_size()
+
     def held_out_batches(self, records: Sequence[VideoRecord]) -> Iterator[list[Key]]:
-        """Full batches of held-out videos; with fewer than one batch, all of them at once."""
-        if len(records) < self.micro_size * distributed.world_size():
-            yield [Key(HELD_OUT_EPOCH, record) for record in records]
-        else:
+        """Full batches of held-out videos; with fewer than one, all of them at once on every process."""
+        if self.fills_a_batch(records):
             yield from self.split(records, HELD_OUT_EPOCH)
+        else:
+            yield [Key(HELD_OUT_EPOCH, record) for record in records]
 
 
 class _Run:
@@ -251,6 +252,7 @@ class _Run:
         self._flop_counter: FlopCounterMode | None = None
         self._first_loss: float | None = None
         self._held_out: list[dict[str, Any]] = []
+        self._snapshots: dict[str, str] = {}  # share → digest of its weights
 
     # -- resuming
 
@@ -261,6 +263,18 @@ class _Run:
             self._curve.truncate(0)
             return
         tensors, state = found
+        self._meter.restore(state["meter"])
+        self._snapshots = state.get("snapshots", {})
+        if lost := self._lost_snapshots():
+            self._job.progress.say(
+                f"the weights at {lost} of the budget were asked for after this cell had passed them; it "
+                "begins again"
+            )
+            checkpoint.clear(self._checkpoints)
+            self._meter.restore({"videos": 0, "frames": 0, "flops": 0.0, "seconds": 0.0})
+            self._snapshots = {}
+            self._curve.truncate(0)
+            return
         if state["world_size"] != distributed.world_size():
             raise ContractError(
                 f"this cell was started with {state['world_size']} processes and cannot go on exactly "
@@ -274,7 +288,6 @@ class _Run:
         self._flops_per_video = state["flops_per_video"]
         self._first_loss = state["first_loss"]
         self._held_out = state["held_out"]
-        self._meter.restore(state["meter"])
         self._curve.truncate(self.step)
         self._job.progress.say(f"resuming at step {self.step}")
 
@@ -296,6 +309,7 @@ class _Run:
             "flops_per_video": self._flops_per_video,
             "first_loss": self._first_loss,
             "held_out": self._held_out,
+            "snapshots": self._snapshots,
         }
         path = checkpoint.save_checkpoint(self._checkpoints, self.step, tensors, state)
         self._job.hooks.checkpoint_saved(self._job.run, path)
@@ -336,13 +350,31 @@ class _Run:
         if self._flop_counter is not None:
             self._flops_per_video = self._flop_counter.get_total_flops() * distributed.world_size() / videos
             self._flop_counter = None
-        total = int(distributed.sum_over_processes(torch.tensor(float(frames), device=self._job.device)))
-        self._meter.add(Spent(videos, total, self._flops_per_video * videos))
+        device = self._job.device
+        total = int(distributed.sum_over_processes(torch.tensor(float(frames), device=device)))
+        # By their own clocks processes would follow different schedules and end at different steps.
+        seconds = distributed.of_first_process(self._meter.lap(), on=device)
+        self._meter.add(Spent(videos, total, self._flops_per_video * videos, seconds))
         self.step += 1
         row = {"step": self.step, "epoch": now.epoch, "fraction": self._meter.fraction, **metrics}
         if distributed.rank() == 0:
             self._curve.append(row)
         self._job.hooks.step_end(self._job.run, self.step, metrics)
+
+    # -- snapshots
+
+    def take_snapshots(self) -> None:
+        """Keep the backbone's weights where the last step was the first to reach a share."""
+        for share, path in self._job.snapshots.items():
+            new = f"{share:g}" not in self._snapshots
+            if new and self._meter.has_reached(share) and distributed.rank() == 0:
+                note = {"format": "vssl", "share_of_budget": f"{share:g}"}
+                self._snapshots[f"{share:g}"] = checkpoint.save_weights(path, self._task.backbone, note)
+
+    def _lost_snapshots(self) -> str:
+        """Shares that a resumed run is past and that were not kept."""
+        passed = [share for share in self._job.snapshots if self._meter.has_reached(share)]
+        return ", ".join(f"{share:g}" for share in passed if f"{share:g}" not in self._snapshots)
 
     # -- held-out videos and monitors
 
@@ -350,28 +382,32 @@ class _Run:
         """True when the next point of the budget is reached."""
         points = self._job.protocol.pretrain.held_out_points
         due = len(self._held_out) + 1
-        return bool(self._job.held_out) and due <= points and self._meter.fraction >= due / points
+        return bool(self._job.held_out) and due <= points and self._meter.has_reached(due / points)
 
     @torch.no_grad()
     def take_held_out(self, plan: _Plan, autocast: Callable[[], AbstractContextManager[Any]]) -> None:
-        """Pretext metrics on held-out videos with fixed draws, and signs of collapse."""
+        """Pretext metrics on held-out videos with fixed draws, and signs of collapse.
+
+        With fewer videos than a batch every process has all of them: gathered, each would meet its copies.
+        """
         job, rows, features, chance = self._job, [], [], {}
         self._task.eval()
-        batches = load_batches(
-            job.pipeline, plan.held_out_batches(job.held_out), threads=job.threads, prefetch=plan.micro_size
-        )
-        for batch in batches:
-            views, info = job.views(batch)
-            with autocast():
-                output = self._task(views, info)
-                features.append(self._features(batch, views))
-            rows.append((len(batch.keys), _reduce([output])))
-            chance = dict(output.chance)
+        keys = plan.held_out_batches(job.held_out)
+        batches = load_batches(job.pipeline, keys, threads=job.threads, prefetch=plan.micro_size)
+        with nullcontext() if plan.fills_a_batch(job.held_out) else distributed.alone():
+            for batch in batches:
+                views, info = job.views(batch)
+                with autocast():
+                    output = self._task(views, info)
+                    features.append(self._features(batch, views))
+                rows.append((len(batch.keys), _reduce([output])))
+                chance = dict(output.chance)
         weights = np.array([count for count, _ in rows], dtype=float)
         means = {
             name: float(np.average([row[name] for _, row in rows], weights=weights)) for name in rows[0][1]
         }
         cloud = torch.cat(features).cpu()
+        self._check_held_out(means, cloud)
         point = {
             "step": self.step,
             "fraction": self._meter.fraction,
@@ -384,6 +420,19 @@ class _Run:
         if distributed.rank() == 0:
             self._curve.append(point)
         self._meter.start()
+
+    def _check_held_out(self, means: Mapping[str, float], cloud_ND: Tensor) -> None:
+        """Stop where a held-out point would hold no number."""
+        wrong = [f"{name} is {value}" for name, value in means.items() if not np.isfinite(value)]
+        if not torch.isfinite(cloud_ND).all():
+            wrong.append("features are not finite")
+        if wrong:
+            raise DivergedError(
+                f"{type(self._task).__name__} gives no numbers on the held-out videos ({len(cloud_ND)}) "
+                f"after step {self.step}: {', '.join(wrong)}. Expected finite losses, metrics and features. "
+                "Lower pretrain.optimizer.lr in the protocol; where the task cannot do with so few videos, "
+                "set pretrain.held_out_points to 0."
+            )
 
     def _features(self, batch: Batch, views: Mapping[str, Tensor]) -> Tensor:
         """Pooled features of the first view, of all processes."""
@@ -398,6 +447,7 @@ class _Run:
         meter = self._meter.state()
         return {
             "steps": self.step,
+            **({"snapshots": self._snapshots} if self._snapshots else {}),
             "videos_seen": meter["videos"],
             "frames_decoded": meter["frames"],
             "seconds": meter["seconds"],

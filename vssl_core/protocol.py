@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vssl_core.errors import ProtocolError, UnknownNameError, did_you_mean
+from vssl_core.documents import DocumentKind, explain_fields
+from vssl_core.errors import ProtocolError
 from vssl_core.files import canonical_json
 from vssl_core.types import ClipSpec
 
-__all__ = ["PROTOCOL_SCHEMA", "Protocol", "load_protocol", "preset_names"]
+__all__ = ["PROTOCOL_SCHEMA", "Protocol", "document_hash", "load_protocol", "preset_names"]
 
 PROTOCOL_SCHEMA = 1
 
+# Which components run by default is a convenience: rows name their components themselves.
+_UNHASHED = {"name", "description", "pretrain_dataset", "target_datasets", "backbone"}
+
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # The hash is over JSON, which has no word for infinity.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+_Positive = Annotated[float, Field(gt=0)]
 
 
 class Clip(_Part):
@@ -60,12 +65,12 @@ class Data(_Part):
     overlap: Literal["allow", "forbid"] = "allow"
     """forbid: nothing starts while a pretraining video shows the same as a test video of a target."""
     validation_fraction: float = Field(0.15, gt=0, lt=0.9)
-    """Share of the training videos carved out by group where a dataset has no validation part."""
+    """Share of the training videos carved out by group where a dataset lists no validation part."""
     held_out_videos: int = Field(64, ge=2)
-    """Validation videos for the held-out pretext accuracy, at most."""
+    """Validation videos for the held-out pretext accuracy, at most, chosen as `num_videos` are."""
     mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
     """Channel means of normalisation, on [0, 1]."""
-    std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
+    std: tuple[_Positive, _Positive, _Positive] = (0.22803, 0.22145, 0.216989)
     """Channel standard deviations of normalisation."""
     pins: Mapping[str, str] = {}
     """Dataset name → index digest that must be found, so that two labs can prove equal data."""
@@ -131,10 +136,19 @@ class Evaluation(_Part):
     """Evenly spaced clips of a test video, averaged."""
     augmentation: Literal["center", "crop", "crop_flip"] = "crop"
     """What training clips of evaluators undergo. A flip changes the class of directed motion."""
-    crop_scale: float = Field(8 / 7, ge=1, allow_inf_nan=False)
+    crop_scale: float = Field(8 / 7, ge=1)
     """Crops have the side short_side / crop_scale: 8/7 is "resize to 128, crop 112"."""
     options: Mapping[str, Mapping[str, Any]] = {}
     """Evaluator name → options that replace its defaults."""
+
+    @field_validator("options")
+    @classmethod
+    def _is_json(cls, options: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+        try:
+            canonical_json(options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"expected values that JSON can hold: {error}") from error
+        return options
 
 
 class Protocol(_Part):
@@ -159,19 +173,30 @@ class Protocol(_Part):
     @property
     def hash(self) -> str:
         """16 hexadecimal digits over every field that changes numbers."""
-        # Which components run by default is a convenience: rows name their components themselves.
-        unhashed = {"name", "description", "pretrain_dataset", "target_datasets", "backbone"}
-        document = self.model_dump(mode="json", by_alias=True, exclude=unhashed)
-        document["evaluation"].pop("evaluators")
-        return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:16]
+        return document_hash(self.model_dump(mode="json", by_alias=True))
+
+
+def document_hash(document: Mapping[str, Any]) -> str:
+    """The hash of a protocol as it was stored, whatever fields this version would add."""
+    hashed = {name: value for name, value in document.items() if name not in _UNHASHED}
+    evaluation = {name: value for name, value in document["evaluation"].items() if name != "evaluators"}
+    return hashlib.sha256(canonical_json({**hashed, "evaluation": evaluation}).encode()).hexdigest()[:16]
+
+
+_PRESET = DocumentKind(
+    folder=("presets",),
+    packaged="preset",
+    file="protocol file",
+    unknown="no protocol preset or file {name!r}.",
+    fields="protocol fields",
+    schema=PROTOCOL_SCHEMA,
+    error=ProtocolError,
+)
 
 
 def preset_names() -> list[str]:
     """The presets that ship with vssl."""
-    folder = resources.files("vssl_core") / "presets"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
+    return _PRESET.names()
 
 
 def load_protocol(name_or_file: str, changes: Mapping[str, Any] | None = None) -> Protocol:
@@ -181,16 +206,7 @@ def load_protocol(name_or_file: str, changes: Mapping[str, Any] | None = None) -
         UnknownNameError: Neither a preset nor a file.
         ProtocolError: The document or a change is not valid; the message names the field.
     """
-    text, where = _read(name_or_file)
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ProtocolError(f"{where} is not valid YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise ProtocolError(f"{where} must be a mapping of protocol fields; got {type(document).__name__}.")
-    found = document.get("schema", PROTOCOL_SCHEMA)
-    if not isinstance(found, int) or found > PROTOCOL_SCHEMA:
-        raise ProtocolError(f"{where} has schema {found!r}; this vssl understands up to {PROTOCOL_SCHEMA}.")
+    document, where = _PRESET.load(name_or_file)
     for field, value in (changes or {}).items():
         _change(document, field, value)
     if changes:
@@ -198,22 +214,8 @@ def load_protocol(name_or_file: str, changes: Mapping[str, Any] | None = None) -
     try:
         return Protocol.model_validate(document)
     except ValidationError as error:
-        raise ProtocolError(_explain(where, error)) from error
-
-
-def _read(name_or_file: str) -> tuple[str, str]:
-    if name_or_file in preset_names():
-        entry = resources.files("vssl_core") / "presets" / f"{name_or_file}.yaml"
-        return entry.read_text(encoding="utf-8"), f"preset {name_or_file!r}"
-    path = Path(name_or_file)
-    try:
-        return path.read_text(encoding="utf-8"), f"protocol file {name_or_file!r}"
-    except (OSError, UnicodeDecodeError) as error:
-        if path.exists():
-            raise ProtocolError(f"cannot read protocol file {name_or_file!r}: {error}") from error
-        raise UnknownNameError(
-            f"no protocol preset or file {name_or_file!r}.{did_you_mean(name_or_file, preset_names())}"
-        ) from error
+        fields = explain_fields(Protocol, error, without_input=("extra_forbidden", "missing"))
+        raise ProtocolError(f"{where} is not a valid protocol:\n{fields}") from error
 
 
 def _change(document: dict[str, Any], field: str, value: Any) -> None:
@@ -224,23 +226,3 @@ def _change(document: dict[str, Any], field: str, value: Any) -> None:
         if not isinstance(node, dict):
             raise ProtocolError(f"protocol.{field}: {parent!r} is a value, it has no fields.")
     node[last] = value
-
-
-def _explain(where: str, error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        location = [str(part) for part in item["loc"]]
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = f"no such field.{did_you_mean(location[-1], _fields(location[:-1]))}"
-        got = "" if item["type"] in ("extra_forbidden", "missing") else f" (got {item['input']!r})"
-        lines.append(f"  {'.'.join(location) or 'document'}: {message}{got}")
-    return f"{where} is not a valid protocol:\n" + "\n".join(lines)
-
-
-def _fields(location: list[str]) -> list[str]:
-    model: Any = Protocol
-    for part in location:
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = field.annotation if field else None
-    return [f.alias or n for n, f in model.model_fields.items()] if hasattr(model, "model_fields") else []

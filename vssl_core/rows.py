@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 __all__ = ["ROW_SCHEMA", "Cost", "Fingerprint", "Row"]
 
-ROW_SCHEMA = 2
+ROW_SCHEMA = 3
 
 Role = Literal["method", "floor", "ceiling"]
 
@@ -61,12 +61,14 @@ class Row(_Frozen):
     evaluator_label: str
     """`evaluator` plus its non-default options, so that two settings never share a column."""
     seed: int
+    at: float = 1.0
+    """Share of the pretraining budget after which the weights were taken; 1: at the end."""
     metric: str
     primary: bool
     """True for the evaluator's first metric, which tables show."""
     value: float
     unit: str
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
     chance: float | None = None
     num_videos: int
     coverage: float

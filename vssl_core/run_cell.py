@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,48 +18,57 @@ from vssl_core import cost, distributed
 from vssl_core.augmentation.ops import Augmentation
 from vssl_core.cache_dir import user_cache
 from vssl_core.cells import CellSpec, Component, EvaluationSpec
-from vssl_core.checkpoint import clear, load_weights, save_weights, weights_digest
+from vssl_core.checkpoint import clear, save_weights
 from vssl_core.controls import RANDOM_INIT, SUPERVISED, Supervised
 from vssl_core.data import (
     Index,
     Ledger,
     audit,
     build_index,
+    held_out,
     loader_threads,
     num_missing,
     subset,
-    target_subset,
 )
-from vssl_core.errors import ContractError, DatasetError
-from vssl_core.evaluate import FeatureStore, Surroundings, TargetData, readable, run_evaluator
+from vssl_core.draws import equal_draws
+from vssl_core.errors import ContractError, DatasetError, UsageError
+from vssl_core.evaluate import FeatureStore, Surroundings, TargetData, run_evaluator
 from vssl_core.fingerprint import fingerprint
+from vssl_core.global_seeds import seed_everything
 from vssl_core.hooks import Hooks, RunInfo, load_hooks
-from vssl_core.instantiate import component_class, component_options, load_published, make_backbone
+from vssl_core.instantiate import (
+    component_class,
+    component_options,
+    load_published,
+    make_backbone,
+    make_evaluator,
+    pretrained,
+    refuse_changed_code,
+)
 from vssl_core.interfaces import (
     Backbone,
-    DatasetContext,
     EvaluationResult,
     PretextTask,
     TaskContext,
-    VideoDataset,
     ViewSampler,
 )
 from vssl_core.lease import hold
 from vssl_core.ledger import DecodeLedger
-from vssl_core.precision import autocast_factory, machine
+from vssl_core.opening import open_dataset, open_target
+from vssl_core.precision import autocast_factory, deterministic, machine
 from vssl_core.pretrain import PretrainJob, pretrain
 from vssl_core.probe import choose
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.rows import Cost, Row
-from vssl_core.seeding import key_seed
+from vssl_core.showcase import write_showcase
 from vssl_core.store import CellFolder, per_video_file
 from vssl_core.strips import write_strips
-from vssl_core.types import ClipSpec, VideoRecord
+from vssl_core.types import ClipSpec
 from vssl_core.video import FrameCache, FrameReader
 from vssl_core.views import ViewPipeline
 
-__all__ = ["Settings", "make_dataset", "open_dataset", "run_cell"]
+__all__ = ["Settings", "run_cell"]
 
 
 @dataclass(frozen=True)
@@ -70,12 +80,14 @@ class Settings:
         cache_gib: Size of the decoded-frame cache; 0 decodes every time.
         no_plugins: Hooks that stay out, by name.
         classes: Component spec → class, for classes that no other process could import.
+        evaluations: Ids of the evaluations that are wanted; None: all that were ever asked for.
     """
 
     checkpoint_seconds: float = 20.0
     cache_gib: float = 8.0
     no_plugins: tuple[str, ...] = ()
     classes: Mapping[str, type] = field(default_factory=dict)
+    evaluations: tuple[str, ...] | None = None
 
 
 def run_cell(runs: Path, cell_id: str, *, settings: Settings, progress: Progress) -> None:
@@ -91,34 +103,17 @@ def run_cell(runs: Path, cell_id: str, *, settings: Settings, progress: Progress
     def waiting(owner: str) -> None:
         progress.say(f"{cell_id}: waiting for {owner}, which is at it")
 
-    first = int(os.environ.get("RANK", "0")) == 0
-    if not first:  # the first process of the cell holds the lease for all
-        _Cell(folder, spec, settings, progress).run()
+    decided = distributed.meet(_device())  # before one of them waits
+    if not _is_first():  # the first process of the cell holds the lease for all
+        _Cell(folder, spec, settings, progress).run(decided)
         return
     with hold(folder.path / "lease.json", waiting=waiting):
         folder.clear_failure()
         try:
-            _Cell(folder, spec, settings, progress).run()
+            _Cell(folder, spec, settings, progress).run(decided)
         except Exception as error:
             folder.write_failure(error)
             raise
-
-
-def open_dataset(component: Component, *, progress: Progress, classes: Mapping[str, type]) -> VideoDataset:
-    """A dataset of this component, prepared."""
-    dataset = make_dataset(component, progress=progress, classes=classes)
-    dataset.prepare()
-    return dataset
-
-
-def make_dataset(
-    component: Component, *, progress: Progress, classes: Mapping[str, type], refresh: bool = False
-) -> VideoDataset:
-    """A dataset of this component, not prepared yet; `refresh` as in `DatasetContext`."""
-    cls = component_class("dataset", component, classes)
-    options = component_options(cls, component, "dataset")
-    dataset: VideoDataset = cls(options, DatasetContext(user_cache() / "datasets", progress, refresh))
-    return dataset
 
 
 class _Cell:
@@ -128,35 +123,41 @@ class _Cell:
         self._folder, self._spec, self._settings, self._progress = folder, spec, settings, progress
         self._protocol: Protocol = folder.protocol()
         self._clip: ClipSpec = self._protocol.clip.spec()
-        self._device = (
-            torch.device("cuda", _local_rank()) if torch.cuda.is_available() else torch.device("cpu")
-        )
-        if self._device.type == "cpu":
-            torch.use_deterministic_algorithms(True)
-            # Else every new tensor is written full of NaN first, about a tenth of a small network's step.
-            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        self._device = _device()
         cache = None
         if settings.cache_gib > 0:
             cache = FrameCache(user_cache() / "frames", max_bytes=int(settings.cache_gib * 2**30))
         data = self._protocol.data
         self._reader = FrameReader(short_side=data.short_side, cache=cache, decoder=data.decoder)
 
-    def run(self) -> None:
-        """Pretrain, then evaluate; each only if it is not done."""
+    def run(self, decided: Callable[[bool], bool]) -> None:
+        """Pretrain, then evaluate; each only if it is not done.
+
+        Args:
+            decided: What the first process finds missing, once it holds the lease, holds for all.
+        """
         self._check_decoder()
         hooks, run = load_hooks(disabled=self._settings.no_plugins), self._run_info()
         for problem in hooks.problems:
             self._progress.say(problem)
         try:
             hooks.run_start(run)
-            if self._folder.pretrain_result() is None:
-                self._pretrain(hooks)
-            if distributed.rank() == 0:
-                self._evaluate(hooks)
+            with deterministic(self._device):
+                wanted = [spec for spec, _, _ in self._wanted()]
+                finished = self._folder.pretrain_result() is not None
+                if decided(not finished or bool(self._folder.missing_snapshots(wanted))):
+                    self._pretrain(hooks)
+                if _is_first():
+                    self._evaluate(hooks)
         except BaseException as error:
             hooks.run_end(run, error)
             raise
         hooks.run_end(run)
+
+    def _wanted(self) -> list[tuple[EvaluationSpec, Path, bool]]:
+        """The evaluations that this run is to see to, each with its folder and whether it is done."""
+        ids = self._settings.evaluations
+        return [one for one in self._folder.evaluations() if ids is None or one[0].evaluation_id in ids]
 
     def _check_decoder(self) -> None:
         """The cell's key says what makes its frames; other versions here would make other frames."""
@@ -195,7 +196,11 @@ class _Cell:
     # ------------------------------------------------------------------------------------ pretraining
 
     def _pretrain(self, hooks: Hooks) -> None:
-        self._folder.write_note("environment", _environment(self._spec, self._reader, self._device))
+        if _is_first():
+            self._folder.write_note("environment", _environment(self._spec, self._reader, self._device))
+        refuse_changed_code("backbone", self._spec.backbone, self._settings.classes)
+        if self._spec.task.name not in (RANDOM_INIT, SUPERVISED):
+            refuse_changed_code("task", self._spec.task, self._settings.classes)
         backbone = self._start()
         gflops, missing = cost.count_flops(backbone, self._clip)
         start = fingerprint(backbone, gflops=gflops)
@@ -203,8 +208,11 @@ class _Cell:
         clips_per_second = 0.0
         if self._spec.task.name != RANDOM_INIT:
             result, backbone, clips_per_second = self._train(hooks)
-        if distributed.rank() != 0:
+        if not _is_first():
             return
+        if self._folder.pretrain_result() is not None:  # pretrained again, for snapshots
+            self._progress.say(f"{self._folder.cell_id}: pretrained again; its evaluations are computed anew")
+            self._folder.forget_evaluations()
         digest = save_weights(
             self._folder.weights, backbone, {"format": "vssl", "cell_id": self._folder.cell_id}
         )
@@ -220,9 +228,16 @@ class _Cell:
         self._folder.write_pretrain_result({"verdict": "ok", **result, "weights_sha256": digest, **notes})
         clear(self._folder.pretrain / "checkpoints")
 
+    def _snapshots(self) -> dict[float, Path]:
+        """The shares of the budget whose weights are wanted, and those that are kept already, with files."""
+        kept = (self._folder.pretrain_result() or {}).get("snapshots", {})
+        shares = {*self._folder.wanted_snapshots(), *map(float, kept)}
+        return {share: self._folder.weights_at(share) for share in sorted(shares)}
+
     def _train(self, hooks: Hooks) -> tuple[dict[str, Any], Backbone, float]:
-        train, held_out, labels, ledger = self._pretraining_videos()
-        self._folder.write_note("ledger", {"pretrain": ledger.document()})
+        train, validation, labels, ledger = self._pretraining_videos()
+        if _is_first():
+            self._folder.write_note("ledger", {"pretrain": ledger.document()})
         task, sampler, augmentation = self._task(len(train), labels)
         pipeline = ViewPipeline(
             reader=self._reader,
@@ -234,12 +249,12 @@ class _Cell:
             labels=labels,
         )
         write_strips(self._folder.pretrain / "views", pipeline, train)
-        precision = self._precision()
+        precision = self._training_precision()
         job = PretrainJob(
             task=task,
             pipeline=pipeline,
             records=train,
-            held_out=held_out,
+            held_out=validation,
             protocol=self._protocol,
             seed=self._spec.seed,
             device=self._device,
@@ -251,11 +266,12 @@ class _Cell:
             hooks=hooks,
             run=self._run_info(),
             progress=self._progress,
+            snapshots=self._snapshots(),
         )
         result = pretrain(job)
         clips = result["videos_seen"] * len(augmentation)
         rate = clips / max(result["seconds"], 1e-9)
-        return {**result, "precision": precision}, task.backbone, rate
+        return {**result, "precision": precision, "ledger": ledger.document()}, task.backbone, rate
 
     def _pretraining_videos(self) -> tuple[Any, Any, dict[str, int] | None, Ledger]:
         """Training and held-out videos without labels; labels apart, for the supervised control alone."""
@@ -269,9 +285,14 @@ class _Cell:
             )
         data = self._protocol.data
         train = subset(index.parts["train"], data)
-        held_out = subset(index.parts["validation"], data)[: data.held_out_videos]
-        usable, ledger = self._audit(
-            [*train, *held_out], num_missing(index, ("train",), bound=data.num_videos)
+        validation = held_out(index.parts["validation"], data)
+        usable, ledger = audit(
+            [*train, *validation],
+            self._reader,
+            ledger=DecodeLedger(user_cache()),
+            data=data,
+            progress=self._progress,
+            missing=num_missing(index, ("train",), bound=data.num_videos),
         )
         ids = {record.video_id for record in usable}
         labels = None
@@ -280,19 +301,9 @@ class _Cell:
             labels = {r.video_id: r.label for r in labelled if r.label is not None}
         return (
             [record for record in train if record.video_id in ids],
-            [record for record in held_out if record.video_id in ids],
+            [record for record in validation if record.video_id in ids],
             labels,
             ledger,
-        )
-
-    def _audit(self, records: list[VideoRecord], missing: int) -> tuple[tuple[VideoRecord, ...], Ledger]:
-        return audit(
-            records,
-            self._reader,
-            ledger=DecodeLedger(user_cache()),
-            data=self._protocol.data,
-            progress=self._progress,
-            missing=missing,
         )
 
     def _index(self, component: Component) -> Index:
@@ -309,8 +320,8 @@ class _Cell:
             num_videos=num_videos,
             batch_size=min(self._protocol.pretrain.batch_size, num_videos),
         )
-        torch.manual_seed(key_seed("task", self._spec.seed))
-        with warnings.catch_warnings(record=True) as remarks:
+        seed_everything("task", self._spec.seed)
+        with warnings.catch_warnings(record=True) as remarks, equal_draws():
             warnings.simplefilter("always", UserWarning)
             task: PretextTask = cls(self._start, options, context)
         for remark in remarks:
@@ -320,6 +331,15 @@ class _Cell:
                 f"task {self._spec.task.name!r}: __init__ must set self.backbone = make_backbone()."
             )
         return task, cls.sampler(options, self._clip), cls.augmentation(options, self._clip)
+
+    def _training_precision(self) -> dict[str, Any]:
+        """What training began with, where it goes on: another machine's probe may choose otherwise."""
+        if (self._folder.pretrain / "checkpoints").is_dir() and (kept := self._folder.read_note("precision")):
+            return kept
+        chosen = self._precision()
+        if _is_first():
+            self._folder.write_note("precision", chosen)
+        return chosen
 
     def _precision(self) -> dict[str, Any]:
         name = f"{self._spec.backbone.name} {dict(self._spec.backbone.options)}"
@@ -335,16 +355,14 @@ class _Cell:
     # ------------------------------------------------------------------------------------- evaluation
 
     def _evaluate(self, hooks: Hooks) -> None:
-        todo = [(spec, path) for spec, path, done in self._folder.evaluations() if not done]
+        todo = [
+            (spec, path) for spec, path, done in self._wanted() if not done and self._folder.is_ready(spec)
+        ]
         if not todo:
             return
         result = self._folder.pretrain_result() or {}
-        backbone = self._backbone()
-        load_weights(self._folder.weights, backbone)
-        if weights_digest(backbone) != result.get("weights_sha256"):
-            raise ContractError(
-                f"{str(self._folder.weights)!r} is not what pretraining wrote; remove the cell's folder."
-            )
+        shares = sorted({spec.at for spec, _ in todo})
+        backbones = {at: pretrained(self._folder, self._settings.classes, at=at) for at in shares}
         precision = self._precision()
         around = Surroundings(
             reader=self._reader,
@@ -355,39 +373,83 @@ class _Cell:
             autocast=autocast_factory(precision["precision"], self._device),
             progress=self._progress,
             memory_format=precision["memory_format"],
+            cell=self._other,
         )
         store = FeatureStore()
         targets: dict[str, tuple[Index, Ledger]] = {}
+        failed: Exception | None = None
         for spec, path in todo:
-            if spec.target.spec + spec.target_digest not in targets:
-                targets[spec.target.spec + spec.target_digest] = self._target(spec)
-            index, ledger = targets[spec.target.spec + spec.target_digest]
-            self._progress.say(f"evaluating {spec.label} on {spec.target.name}")
-            cls = component_class("evaluator", spec.evaluator, self._settings.classes)
-            evaluator = cls(component_options(cls, spec.evaluator, f"eval/{spec.evaluator.name}"))
-            data = TargetData(index, around=around, store=store)
-            path.mkdir(parents=True, exist_ok=True)
-            scores = run_evaluator(evaluator, backbone, data, around=around, folder=path)
-            rows = self._rows(spec, scores, ledger, result, path)
-            groups = {record.video_id: record.group for record in index.parts["test"]}
-            self._folder.write_evaluation(path, scores, rows, groups)
-            for row in rows:
-                hooks.result(self._run_info(), row)
+            try:
+                key = spec.target.spec + spec.target_digest
+                if key not in targets:
+                    targets[key] = self._target(spec)
+                target = targets[key]
+                for row in self._evaluate_one(spec, path, backbones[spec.at], target, store, around, result):
+                    hooks.result(self._run_info(), row)
+            except Exception as error:  # noqa: BLE001 — raised below
+                self._progress.say(f"{spec.label} on {spec.target.name} failed: {error}")
+                failed = failed or error
+        if failed is not None:  # after the others, which have nothing to do with it
+            raise failed
+
+    def _evaluate_one(
+        self,
+        spec: EvaluationSpec,
+        path: Path,
+        backbone: Backbone,
+        target: tuple[Index, Ledger],
+        store: FeatureStore,
+        around: Surroundings,
+        result: Mapping[str, Any],
+    ) -> list[Row]:
+        index, ledger = target
+        self._progress.say(f"evaluating {spec.label} on {spec.target.name}")
+        evaluator, parts = make_evaluator(spec, self._settings.classes)
+        data = TargetData(index, around=around, store=store)
+        path.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic()
+        scores = run_evaluator(evaluator, backbone, data, around=around, folder=path, parts=parts)
+        seconds = time.monotonic() - start
+        write_showcase(path, scores, index=index, reader=self._reader)
+        rows = self._rows(spec, scores, ledger, result, path)
+        self._folder.write_evaluation(
+            path,
+            scores,
+            rows,
+            videos=index.parts["test"],
+            classes=index.classes,
+            ledger=ledger.document(),
+            seconds=seconds,
+        )
+        return rows
+
+    def _other(self, cell_id: str) -> Backbone:
+        """The pretrained backbone of another cell, which takes the same clips."""
+        other = CellFolder(self._folder.runs, cell_id)
+        if not other.path.is_dir() or other.pretrain_result() is None:
+            raise UsageError(
+                f"an evaluation needs cell {cell_id!r}, which is not pretrained in this run folder; "
+                "bench it first."
+            )
+        if other.protocol().clip != self._protocol.clip:
+            raise UsageError(
+                f"cell {cell_id!r} takes clips of {other.protocol().clip}; this one of {self._protocol.clip}."
+            )
+        return pretrained(other, self._settings.classes)
 
     def _target(self, spec: EvaluationSpec) -> tuple[Index, Ledger]:
-        index = self._index(spec.target)
-        if index.digest != spec.target_digest:
-            raise DatasetError(
-                f"target {index.name!r} has changed since this evaluation was planned; start the bench again."
-            )
-        missing = num_missing(index, index.parts, bound=self._protocol.evaluation.num_videos)
-        index = target_subset(index, self._protocol)
-        records = [record for part in index.parts.values() for record in part]
-        _, ledger = self._audit(records, missing)
+        index, ledger = open_target(
+            spec.target,
+            digest=spec.target_digest,
+            protocol=self._protocol,
+            reader=self._reader,
+            progress=self._progress,
+            classes=self._settings.classes,
+        )
         note = self._folder.read_note("ledger")
-        note.setdefault("targets", {})[index.name] = ledger.document()
+        note.setdefault("targets", {})[spec.target.label] = ledger.document()
         self._folder.write_note("ledger", note)
-        return readable(index, ledger.unreadable), ledger
+        return index, ledger
 
     def _coverage(self, target: Ledger) -> tuple[int, int]:
         """Videos used and listed, of the target and of what was pretrained on."""
@@ -420,6 +482,7 @@ class _Cell:
                 evaluator=spec.evaluator.name,
                 evaluator_label=spec.label,
                 seed=self._spec.seed,
+                at=spec.at,
                 metric=name,
                 primary=name == names[0],
                 value=float(metric.value),
@@ -440,8 +503,16 @@ class _Cell:
         ]
 
 
-def _local_rank() -> int:
-    return int(os.environ.get("LOCAL_RANK", "0"))
+def _is_first() -> bool:
+    """Whether this process writes for all processes of the cell, be it one that trains nothing."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _device() -> torch.device:
+    """The GPU of this process, where there is one."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def _environment(spec: CellSpec, reader: FrameReader, device: torch.device) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Samplers that most methods need: one clip anywhere, and clips spread over a video."""
+"""What samplers are made of: one clip anywhere, clips spread over a video, and a way through short videos."""
 
 from __future__ import annotations
 
@@ -8,7 +8,24 @@ import numpy as np
 
 from vssl_core.types import ClipSpec, Sampled
 
-__all__ = ["EvenClips", "UniformClip"]
+__all__ = ["EvenClips", "UniformClip", "back_and_forth"]
+
+
+def back_and_forth(places: np.ndarray, n_frames: int) -> np.ndarray:
+    """Frames at these places of a video that is read forwards, backwards and forwards again, without a cut.
+
+    Places below `n_frames` are the frames themselves; all repeats after 2 · (`n_frames` - 1) places. For
+    clips of several speeds: in a video that loops, a jump to its beginning is the more frequent the faster
+    a clip is, and tells the speed without a look at motion.
+
+    Args:
+        places: Counted from the first frame, >= 0, any shape.
+        n_frames: Frames of the video.
+    """
+    turning = 2 * max(n_frames - 1, 1)
+    walked = places % turning
+    frames: np.ndarray = np.minimum(np.minimum(walked, turning - walked), n_frames - 1)
+    return frames
 
 
 def _last_start(n_frames: int, clip: ClipSpec) -> int:

@@ -1,7 +1,8 @@
-"""How alike two networks see the same clips, layer by layer: minibatch linear CKA.
+"""How alike two sets of layers see the same clips: minibatch linear CKA.
 
-Nguyen, Raghu, Kornblith, Do Wide and Deep Networks Learn the Same Things?, ICLR 2021, section 3: with
-X (n, P) and Y (n, Q) what two layers make of n clips, K = XXᵀ and L = YYᵀ without their diagonals,
+Nguyen, Raghu, Kornblith, Do Wide and Deep Networks Learn the Same Things?, ICLR 2021 (arXiv 2010.15327),
+section 3: with X (n, P) and Y (n, Q) what two layers make of n clips, K = XXᵀ and L = YYᵀ without their
+diagonals,
 
     HSIC₁(K, L) = [ tr(KL) + (1ᵀK1)(1ᵀL1) / ((n-1)(n-2)) - 2 · 1ᵀKL1 / (n-2) ] / (n(n-3))
 
@@ -12,43 +13,77 @@ may be a little below 0.
 All pairs of layers come from one product of their Gram matrices, so that a batch costs L Gram matrices and
 not L². Memory does not grow with the number of batches: of one batch, Gram matrices (L, n, n) are kept.
 
-Axes: N clip of a batch, L layer, M layer of the other network.
+Axes: N clip of a batch, P feature, L layer, M layer of the other network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Literal
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vssl_core.errors import ContractError
-from vssl_core.interfaces import Backbone
 
-__all__ = ["MinibatchCKA", "block_structure", "gram", "layer_grams", "layers_of"]
+__all__ = ["SMALLEST_BATCH", "MinibatchCKA", "first_component", "gram"]
 
-Level = Literal["block", "leaf", "all"]
+SMALLEST_BATCH = 4  # HSIC₁ divides by n - 3
+_COLUMNS_AT_ONCE = 1 << 12  # entries of Gram matrices that are in float64 at a time, per layer: fits caches
+_ENTRIES_AT_ONCE = 1 << 22  # of features that are copied at a time
+_ENTRIES_IN_CACHE = 1 << 17  # the same on a CPU: half of what a core's second cache holds
+_ROWS_AT_ONCE = 128  # of a Gram matrix on a CPU, where only what is left of the diagonal is computed
+_ROUNDING = 1e-12  # variance of what float32 rounds, relative to the square of the mean
 
-_SMALLEST_BATCH = 4  # HSIC₁ divides by n - 3
-_COLUMNS_AT_ONCE = 1 << 16  # entries of Gram matrices that are in float64 at a time, per layer
 
-
+@torch.no_grad()
 def gram(features_NP: Tensor) -> Tensor:
-    """Gram matrix (N, N) float32 of features (N, …), diagonal zero.
+    """Gram matrix (N, N) float32 of features (N, …), less their mean over the batch.
 
-    The mean over the batch is taken off first: HSIC₁ does not depend on it, and rounding is less.
+    HSIC₁ does not depend on the mean, and without it rounding is less. Features that differ by no more than
+    rounding give zeros. What the features are made of is read once and not changed; no more than 16 MiB of
+    them are copied at a time, in the order in which they lie in memory. On a CPU they are taken in parts that
+    stay in a core's cache, and what is right of the diagonal is copied, not computed.
     """
-    flat_NP = features_NP.detach().flatten(1).float()
-    flat_NP = flat_NP - flat_NP.mean(dim=0)
-    with torch.autocast(flat_NP.device.type, enabled=False):
-        return (flat_NP @ flat_NP.T).fill_diagonal_(0)
+    flat_NP = _flat(features_NP)
+    count, kind = len(flat_NP), flat_NP.device.type
+    lower_NN = torch.zeros(count, count, device=flat_NP.device)
+    level = torch.zeros((), device=flat_NP.device)
+    rows = _ROWS_AT_ONCE if kind == "cpu" else count
+    step = max(1, (_ENTRIES_IN_CACHE if kind == "cpu" else _ENTRIES_AT_ONCE) // count)
+    with torch.autocast(kind, enabled=False):
+        for begin in range(0, flat_NP.shape[1], step):
+            part_NP = flat_NP[:, begin : begin + step].float()
+            mean_P = part_NP.mean(dim=0)
+            part_NP = part_NP - mean_P
+            for row in range(0, count, rows):
+                last = row + rows
+                lower_NN[row:last, :last].addmm_(part_NP[row:last], part_NP[:last].T)
+            level += mean_P.square().sum()
+    lower_NN *= lower_NN.diagonal().sum() > _ROUNDING * count * level
+    return lower_NN.tril_() + lower_NN.tril(-1).T
+
+
+def _flat(features: Tensor) -> Tensor:
+    """(N, …) → (N, P), without a copy wherever memory allows: the order of features is of no account."""
+    strides = features.stride()
+    axes = sorted(range(1, features.ndim), key=lambda axis: -strides[axis])
+    return features.detach().permute(0, *axes).flatten(1)
+
+
+def first_component(grams_LNN: Tensor) -> Tensor:
+    """Share (L,) of the variance over a batch that lies along its first principal component, 0 … 1.
+
+    NaN for a layer that gives the same for every clip.
+
+    Args:
+        grams_LNN: From `gram`, with their diagonals.
+    """
+    largest_L = torch.linalg.eigvalsh(grams_LNN)[:, -1].double()
+    share_L: Tensor = largest_L / grams_LNN.diagonal(dim1=1, dim2=2).sum(dim=1, dtype=torch.float64)
+    return share_L
 
 
 class MinibatchCKA:
-    """Adds up batches of Gram matrices of two networks, or of one with itself.
+    """Adds up batches of Gram matrices of two networks, or of one with itself. Diagonals are of no account.
 
     Raises:
         ContractError: From `add`, where batches or numbers of layers do not fit.
@@ -66,9 +101,7 @@ class MinibatchCKA:
             raise ContractError(
                 f"expected both networks to see the same clips, got {one.count} and {two.count} of them."
             )
-        cross_LM = one.hsic(two)
-        own_L = cross_LM.diagonal() if two is one else one.own()
-        own_M = own_L if two is one else two.own()
+        cross_LM, own_L, own_M = one.hsic(two)
         if self._cross_LM is None:
             self._cross_LM, self._own_L, self._own_M = cross_LM, own_L.clone(), own_M.clone()
             return
@@ -89,111 +122,44 @@ class MinibatchCKA:
 
 
 class _Batch:
-    """Gram matrices (L, N, N) of one batch with their sums."""
+    """Gram matrices (L, N, N) of one batch with their sums, all without the diagonals."""
 
     def __init__(self, grams_LNN: Tensor) -> None:
         self.count = grams_LNN.shape[1]
-        if self.count < _SMALLEST_BATCH:
-            raise ContractError(f"expected at least {_SMALLEST_BATCH} clips in a batch, got {self.count}.")
+        if self.count < SMALLEST_BATCH:
+            raise ContractError(
+                f"expected at least {SMALLEST_BATCH} clips in a batch, as HSIC divides by n - 3; "
+                f"got {self.count}. Take larger batches, or leave the last one out."
+            )
         self._flat_LP = grams_LNN.flatten(1)
-        self._rows_LN = grams_LNN.sum(dim=2, dtype=torch.float64)
+        self._diagonal_LN = grams_LNN.diagonal(dim1=1, dim2=2).double()
+        self._rows_LN = grams_LNN.sum(dim=2, dtype=torch.float64) - self._diagonal_LN
         self._sum_L = self._rows_LN.sum(dim=1)
 
-    def hsic(self, other: _Batch) -> Tensor:
-        """HSIC₁ (L, M) of every pair of layers, float64."""
-        pairs = zip(self._columns(), other._columns(), strict=True)
-        trace_LM = sum((a.double() @ b.double().T for a, b in pairs), torch.zeros((), dtype=torch.float64))
+    def hsic(self, other: _Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """HSIC₁ of every pair of layers (L, M), and of each network's layers with themselves, float64."""
+        trace_LM = -self._diagonal_LN @ other._diagonal_LN.T
+        trace_L = -self._diagonal_LN.square().sum(dim=1)
+        trace_M = -other._diagonal_LN.square().sum(dim=1)
+        for begin in range(0, self._flat_LP.shape[1], _COLUMNS_AT_ONCE):
+            mine_LP = self._columns(begin)
+            theirs_MP = mine_LP if other is self else other._columns(begin)
+            trace_LM += mine_LP @ theirs_MP.T
+            if other is not self:
+                trace_L += mine_LP.square_().sum(dim=1)
+                trace_M += theirs_MP.square_().sum(dim=1)
         sums_LM = self._sum_L[:, None] * other._sum_L[None]
-        return self._combined(trace_LM, sums_LM, self._rows_LN @ other._rows_LN.T)
+        cross_LM = self._combined(trace_LM, sums_LM, self._rows_LN @ other._rows_LN.T)
+        if other is self:
+            return cross_LM, cross_LM.diagonal(), cross_LM.diagonal()
+        return cross_LM, self._own(trace_L), other._own(trace_M)
 
-    def own(self) -> Tensor:
-        """HSIC₁ (L,) of every layer with itself, float64."""
-        trace_L = sum(
-            (part.double().square().sum(dim=1) for part in self._columns()),
-            torch.zeros((), dtype=torch.float64),
-        )
+    def _own(self, trace_L: Tensor) -> Tensor:
         return self._combined(trace_L, self._sum_L.square(), self._rows_LN.square().sum(dim=1))
 
-    def _columns(self) -> list[Tensor]:
-        flat_LP, step = self._flat_LP, _COLUMNS_AT_ONCE
-        return [flat_LP[:, begin : begin + step] for begin in range(0, flat_LP.shape[1], step)]
+    def _columns(self, begin: int) -> Tensor:
+        return self._flat_LP[:, begin : begin + _COLUMNS_AT_ONCE].double()
 
     def _combined(self, trace: Tensor, sums: Tensor, rows: Tensor) -> Tensor:
         n = self.count
         return (trace + sums / ((n - 1) * (n - 2)) - 2 * rows / (n - 2)) / (n * (n - 3))
-
-
-# ------------------------------------------------------------------------------------ layers of a network
-
-
-def layers_of(backbone: Backbone, level: Level) -> dict[str, nn.Module]:
-    """The modules to look at: the stages, those without children (`leaf`), or all of them.
-
-    With `all` a container is listed beside its last child, whose output is its own.
-    """
-    if level == "block":
-        return dict(backbone.stages())
-    named = {name or "whole": module for name, module in backbone.named_modules()}
-    return named if level == "all" else {n: m for n, m in named.items() if not any(m.children())}
-
-
-@torch.no_grad()
-def layer_grams(
-    backbone: Backbone, video_BCTHW: Tensor, layers: Mapping[str, nn.Module]
-) -> dict[str, Tensor]:
-    """Gram matrix (B, B) of what each layer makes of the clips, in the order in which the layers run.
-
-    A Gram matrix is made as soon as its layer has run, so that no later layer can change what it was made of,
-    and no more than one layer's output is kept. A layer that runs several times is listed as `name#2` and on.
-    One that gives no tensor whose first axis holds B clips (clip after clip) is left out.
-    """
-    found: dict[str, Tensor] = {}
-    with _watched(layers, found, count=video_BCTHW.shape[0]):
-        backbone.forward_features(video_BCTHW)
-    return found
-
-
-@contextmanager
-def _watched(layers: Mapping[str, nn.Module], found: dict[str, Tensor], *, count: int) -> Iterator[None]:
-    def watch(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            del module, inputs
-            if not isinstance(output, Tensor) or output.ndim < 2 or output.shape[0] % count:
-                return
-            times = sum(known.split("#")[0] == name for known in found)
-            found[f"{name}#{times + 1}" if times else name] = gram(output.reshape(count, -1))
-
-        return hook
-
-    handles = [module.register_forward_hook(watch(name)) for name, module in layers.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-# --------------------------------------------------------------------------------------- what a map shows
-
-
-def block_structure(cka_LL: np.ndarray, *, threshold: float = 0.8) -> dict[str, float]:
-    """Numbers for what is read off a map of a network against itself.
-
-    Returns:
-        `largest_block`: layers of the longest run in which every two have CKA of at least `threshold`;
-        `largest_block_share`: the same as a share of all layers, 0 … 1; `off_diagonal_mean`: mean CKA of
-        two different layers.
-    """
-    size = len(cka_LL)
-    alike = np.nan_to_num(cka_LL, nan=0.0) >= threshold
-    largest, begin = 0, 0
-    for end in range(size):
-        while begin <= end and not alike[begin : end + 1, end].all():
-            begin += 1
-        largest = max(largest, end + 1 - begin)
-    others = cka_LL[~np.eye(size, dtype=bool)]
-    return {
-        "largest_block": float(largest),
-        "largest_block_share": largest / size,
-        "off_diagonal_mean": float(np.nanmean(others)) if others.size else 1.0,
-    }

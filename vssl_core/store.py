@@ -2,8 +2,10 @@
 
     RUNS/cells/<cell>/cell.json           what the cell is, and its key
                       protocol.json       the document that it ran under
-                      pretrain/           result.json, backbone.safetensors, curve.jsonl, views/
-                      evaluations/<id>/   request.json, result.json, <metric>.csv, *.npy
+                      pretrain/           result.json, backbone.safetensors, curve.jsonl, views/,
+                                          digests.json, backbone-at-<share>.safetensors
+                      evaluations/<id>/   request.json, result.json, target.json, <metric>.csv, *.npy,
+                                          examples.json, examples/*.jpg, digests.json
                       ledger.json  environment.json  failure.json (only after a failure)
 
 A file that says "done" (`result.json`) is written last, so whatever stands beside it is whole.
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,14 +25,18 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from vssl_core.cells import CELL_SCHEMA, CellSpec, EvaluationSpec
+from vssl_core.digests import DIGESTS, write_digests
 from vssl_core.errors import SchemaError, StoreError, UnknownNameError, did_you_mean
-from vssl_core.files import read_json, write_bytes, write_json
+from vssl_core.files import file_sha256, json_bytes, read_json, write_bytes, write_json
 from vssl_core.interfaces import EvaluationResult
 from vssl_core.protocol import PROTOCOL_SCHEMA, Protocol
 from vssl_core.rows import ROW_SCHEMA, Row
+from vssl_core.types import VideoRecord
 
-__all__ = ["CellFolder", "all_cells", "find_cell"]
+__all__ = ["TARGET", "CellFolder", "all_cells", "find_cell", "per_video_file"]
 
+TARGET = "target.json"
+"""In the folder of an evaluation: classes, scored videos and ledger of the target, as the core saw them."""
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -48,7 +54,7 @@ class CellFolder:
     # -- what the cell is
 
     def create(self, spec: CellSpec, protocol: Protocol) -> None:
-        """Describe the cell, unless it is described already.
+        """Describe the cell; again while it is not pretrained, for what it names may lie elsewhere now.
 
         Raises:
             SchemaError: The folder was written by a newer version.
@@ -56,7 +62,8 @@ class CellFolder:
         """
         if (self.path / "cell.json").exists():
             self.spec()
-            return
+            if self.pretrain_result() is not None:
+                return
         write_json(self.path / "protocol.json", protocol.model_dump(mode="json", by_alias=True))
         document = {
             "schema": CELL_SCHEMA,
@@ -88,21 +95,44 @@ class CellFolder:
         result: dict[str, Any] | None = read_json(path, schema=CELL_SCHEMA) if path.exists() else None
         return result
 
+    def weights_at(self, at: float) -> Path:
+        """The backbone's weights after this share of the budget; 1: at the end."""
+        return self.weights if at == 1.0 else self.pretrain / f"backbone-at-{at:g}.safetensors"
+
+    def wanted_snapshots(self, wanted: Iterable[EvaluationSpec] | None = None) -> tuple[float, ...]:
+        """Shares of the budget before its end whose weights open evaluations need.
+
+        Args:
+            wanted: Evaluations; None: all that were asked for.
+        """
+        specs = wanted if wanted is not None else [spec for spec, _, _ in self.evaluations()]
+        return tuple(sorted({spec.at for spec in specs if spec.at != 1.0 and not self.has_result(spec)}))
+
+    def missing_snapshots(self, wanted: Iterable[EvaluationSpec] | None = None) -> tuple[float, ...]:
+        """Those of them that finished pretraining did not keep: the cell has to be pretrained again."""
+        kept = (self.pretrain_result() or {}).get("snapshots", {})
+        return tuple(share for share in self.wanted_snapshots(wanted) if f"{share:g}" not in kept)
+
     def write_pretrain_result(self, result: Mapping[str, Any]) -> None:
         """Say that pretraining is done."""
-        write_json(self.pretrain / "result.json", {"schema": CELL_SCHEMA, "status": "done", **result})
+        content = json_bytes({"schema": CELL_SCHEMA, "status": "done", **result})
+        about = ("cell.json", "protocol.json", "environment.json", "precision.json")
+        write_digests(self.path, self.pretrain, also=about, coming={"result.json": content})
+        write_bytes(self.pretrain / "result.json", content)
 
     # -- evaluations
 
     def request(self, spec: EvaluationSpec) -> bool:
         """Ask for an evaluation; True when it has no result yet."""
         folder = self.path / "evaluations" / spec.evaluation_id
-        if not (folder / "request.json").exists():
-            write_json(
-                folder / "request.json",
-                {"schema": CELL_SCHEMA, "spec": spec.model_dump(mode="json"), "key": spec.key()},
-            )
-        return not (folder / "result.json").exists()
+        if (folder / "result.json").exists():
+            return False
+        # Written again where it stood: files of equal content may lie elsewhere now.
+        write_json(
+            folder / "request.json",
+            {"schema": CELL_SCHEMA, "spec": spec.model_dump(mode="json"), "key": spec.key()},
+        )
+        return True
 
     def evaluations(self) -> Iterator[tuple[EvaluationSpec, Path, bool]]:
         """Every requested evaluation, its folder, and whether it is done."""
@@ -111,10 +141,49 @@ class CellFolder:
             spec = _parse(EvaluationSpec, document["spec"], path)
             yield spec, path.parent, (path.parent / "result.json").exists()
 
+    def has_result(self, spec: EvaluationSpec) -> bool:
+        """Whether an evaluation is done."""
+        return (self.path / "evaluations" / spec.evaluation_id / "result.json").exists()
+
+    def evaluation_seconds(self, spec: EvaluationSpec) -> float | None:
+        """What an evaluation took; None while it is open, and in bundles of earlier versions."""
+        path = self.path / "evaluations" / spec.evaluation_id / "result.json"
+        seconds = read_json(path, schema=ROW_SCHEMA).get("seconds") if path.exists() else None
+        return None if seconds is None else float(seconds)
+
+    def forget_evaluations(self) -> None:
+        """Let every evaluation be computed anew: the weights that they are of are no longer there."""
+        for path in (self.path / "evaluations").glob("*/result.json"):
+            path.unlink()
+
+    def is_ready(self, spec: EvaluationSpec) -> bool:
+        """Whether every other cell that the evaluation needs is pretrained."""
+        return all(CellFolder(self.runs, name).pretrain_result() is not None for name in spec.needs)
+
     def write_evaluation(
-        self, folder: Path, result: EvaluationResult, rows: Sequence[Row], groups: Mapping[str, str | None]
+        self,
+        folder: Path,
+        result: EvaluationResult,
+        rows: Sequence[Row],
+        *,
+        videos: Sequence[VideoRecord] = (),
+        classes: Sequence[str] = (),
+        ledger: Mapping[str, Any] | None = None,
+        seconds: float | None = None,
     ) -> None:
-        """Write scores per video and arrays first, the rows that refer to them last."""
+        """Write scores per video and arrays first, the rows that refer to them last.
+
+        Args:
+            folder: Of the evaluation.
+            result: What the evaluator found.
+            rows: One for each metric.
+            videos: The target's test part, for groups and labels.
+            classes: Of the target.
+            ledger: Of the target.
+            seconds: That the evaluator took.
+        """
+        records = {record.video_id: record for record in videos}
+        groups = {name: record.group for name, record in records.items()}
         for name, metric in result.metrics.items():
             if metric.per_video is not None:
                 table = _per_video_csv(result.video_ids, groups, metric.per_video)
@@ -122,13 +191,21 @@ class CellFolder:
         for name, array in result.arrays.items():
             buffer = io.BytesIO()
             np.save(buffer, np.asarray(array), allow_pickle=False)
-            write_bytes(folder / f"{_file_word(name)}.npy", buffer.getvalue())
-        document = {
-            "schema": ROW_SCHEMA,
-            "rows": [row.model_dump(mode="json") for row in rows],
-            "curves": {name: [float(v) for v in values] for name, values in result.curves.items()},
-        }
-        write_json(folder / "result.json", document)
+            write_bytes(folder / _array_file(name), buffer.getvalue())
+        write_json(folder / TARGET, _target(result.video_ids, records, classes, ledger))
+        content = json_bytes(
+            {
+                "schema": ROW_SCHEMA,
+                "rows": [row.model_dump(mode="json") for row in rows],
+                "arrays": {name: _array_file(name) for name in result.arrays},
+                "curves": {name: [float(v) for v in values] for name, values in result.curves.items()},
+                **({} if seconds is None else {"seconds": round(seconds, 3)}),
+            }
+        )
+        before = self.pretrain / DIGESTS
+        pretrain = file_sha256(before) if before.is_file() else None
+        write_digests(self.path, folder, coming={"result.json": content}, pretrain=pretrain)
+        write_bytes(folder / "result.json", content)
 
     def rows(self) -> list[Row]:
         """Every row that the cell has."""
@@ -182,6 +259,24 @@ class CellFolder:
 def per_video_file(metric: str) -> str:
     """Name of the file that holds a metric's values per video."""
     return f"{_file_word(metric)}.csv"
+
+
+def _array_file(name: str) -> str:
+    return f"{_file_word(name)}.npy"
+
+
+def _target(
+    ids: Sequence[str],
+    records: Mapping[str, VideoRecord],
+    classes: Sequence[str],
+    ledger: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """`target.json`; videos in the order of everything that an evaluation stores for each video."""
+    rows = []
+    for video_id in ids:
+        record = records.get(video_id, VideoRecord(video_id, ""))
+        rows.append({"video_id": video_id, "group": record.group or video_id, "label": record.label})
+    return {"schema": ROW_SCHEMA, "classes": list(classes), "videos": rows, "ledger": ledger}
 
 
 def _file_word(name: str) -> str:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,11 +31,30 @@ from vssl_core.errors import ContractError
 from vssl_core.interfaces import ViewSampler
 from vssl_core.protocol import Data
 from vssl_core.seeding import generator, key_digest
-from vssl_core.types import ClipSpec, Sampled, VideoRecord
-from vssl_core.video import FrameReader
+from vssl_core.types import ClipSpec, Sampled, VideoInfo, VideoRecord
 from vssl_core.video.loader import ordered_map
 
-__all__ = ["Batch", "Key", "Sample", "ViewPipeline", "collate", "epoch_order", "load_batches", "to_device"]
+__all__ = [
+    "Batch",
+    "ClipReader",
+    "Key",
+    "Sample",
+    "ViewPipeline",
+    "collate",
+    "epoch_order",
+    "load_batches",
+    "to_device",
+]
+
+
+class ClipReader(Protocol):
+    """What gives frames: a `FrameReader`, or something that reads like one."""
+
+    def info(self, record: VideoRecord) -> VideoInfo:
+        """How many frames the video has, and how fast they follow."""
+
+    def read_clips(self, record: VideoRecord, clips: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Name → frame numbers (T,) becomes name → (T, H, W, 3) uint8 RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +108,7 @@ class ViewPipeline:
     def __init__(
         self,
         *,
-        reader: FrameReader,
+        reader: ClipReader,
         sampler: ViewSampler,
         augmentation: Augmentation,
         clip: ClipSpec,

@@ -63,6 +63,7 @@ class KeyMap:
         convert: Changes tensors after they were renamed; gets the network for its shapes.
         back: `re.sub` pairs that name the network's keys as the publisher does, for `vssl export`; empty
             where the publisher has no exact counterpart.
+        convert_back: Changes the shapes of tensors that `back` has named, where the publisher's differ.
         without: None may match a key of the file; else the map is not tried.
     """
 
@@ -74,6 +75,7 @@ class KeyMap:
     convert: Convert | None = None
     back: tuple[tuple[str, str], ...] = ()
     without: tuple[str, ...] = ()
+    convert_back: Callable[[Tensors], Tensors] | None = None
 
 
 OWN_NAMES = KeyMap("names of vssl")
@@ -118,16 +120,23 @@ class _Fit:
 
     @property
     def problems(self) -> int:
-        return len(self.missing) + len(self.unexpected) + len(self.shapes) + bool(self.refusal)
+        return len(self.missing) + len(self.unexpected) + len(self.shapes)
+
+    @property
+    def is_meant(self) -> bool:
+        """The file's names say that it may be of this layout."""
+        return bool(self.key_map.recognise) or 2 * len(self.unexpected) <= len(self.tensors)
 
     def text(self) -> str:
+        if self.refusal:
+            return f"which refuses it: {self.refusal.rstrip('.')}"
         lists = {
             "not in the file": self.missing,
             "in the file and not expected": self.unexpected,
             "of another shape": self.shapes,
         }
         parts = [f"{len(keys)} {what}: {_listed(keys)}" for what, keys in lists.items() if keys]
-        return "; ".join([*parts, *filter(None, [self.refusal])])
+        return f"by which there are {'; '.join(parts)}"
 
 
 # ----------------------------------------------------------------------------------------------- a file
@@ -151,15 +160,19 @@ def load_weights(path: Path) -> Tensors:
     Raises:
         WeightsError: The file cannot be read, holds more than tensors and plain values, or no tensors.
     """
+    return _without_prefixes(_tensors(path))
+
+
+def _tensors(path: Path) -> Tensors:
+    """The tensors of a file by the names that they have there."""
     content = _read(path)
     tensors = _unwrapped(content)
     if not tensors:
-        found = f"the entries {_listed(content)}" if isinstance(content, Mapping) else type(content).__name__
         raise WeightsError(
             f"{str(path)!r} holds no state dict: expected tensors by name, or one under "
-            f"{', '.join(repr(word) for word in _WRAPPERS)}; got {found}."
+            f"{', '.join(repr(word) for word in _WRAPPERS)}; got {_instead(content)}."
         )
-    return _without_prefixes(tensors)
+    return tensors
 
 
 def _read(path: Path) -> Any:
@@ -172,10 +185,11 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise WeightsError(f"cannot read weights {str(path)!r}: {error.strerror or error}.") from error
     except pickle.UnpicklingError as error:
-        reason = str(error).strip().splitlines()[0]
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        held = f"it holds {named[1]}" if named else "it holds other objects, or is damaged"
         raise WeightsError(
-            f"{str(path)!r} is no file of tensors alone, and anything else could run code when it is opened "
-            f"({reason}). Where you trust it, save its state dict anew: "
+            f"{str(path)!r} is no file of tensors alone ({held}), and anything else could run code when it "
+            "is opened. Where you trust it, save its state dict anew: "
             "safetensors.torch.save_file(state_dict, 'weights.safetensors')."
         ) from error
     except Exception as error:  # the readers raise anything on bytes that are no such file
@@ -192,6 +206,20 @@ def _unwrapped(content: Any) -> Tensors:
         if word in content:
             return _unwrapped(content[word])
     return {}
+
+
+def _instead(content: Any) -> str:
+    """What a file holds that is no state dict, in words."""
+    if not isinstance(content, Mapping):
+        return type(content).__name__
+    word = next((word for word in _WRAPPERS if word in content), None)
+    others = {key: value for key, value in content.items() if not isinstance(value, Tensor)}
+    if word is not None and word in others:
+        return f"{_instead(content[word])} under {word!r}"
+    if len(others) == len(content):
+        return f"the entries {_listed(content)}" if content else "no entry"
+    kinds = _listed(f"{key} ({type(value).__name__})" for key, value in others.items())
+    return f"tensors beside entries that are none, which must go: {kinds}"
 
 
 def _without_prefixes(tensors: Tensors) -> Tensors:
@@ -217,9 +245,12 @@ def load_into(module: nn.Module, path: Path, maps: Sequence[KeyMap] = ()) -> Loa
         WeightsError: No map accounts for every key; the message lists those that are missing,
             unexpected or of another shape under the map that came nearest. `module` is unchanged.
     """
-    found = load_weights(path)
+    there = _tensors(path)
+    found = _without_prefixes(there)
     fits = [_fit(key_map, found, module) for key_map in (OWN_NAMES, *maps) if _recognises(key_map, found)]
-    fitting = next((fit for fit in fits if not fit.problems), None)
+    # `model.` may be a part of the network, not what a script has wrapped it in.
+    fits.insert(0, _fit(OWN_NAMES, there, module))
+    fitting = next((fit for fit in fits if not fit.problems and not fit.refusal), None)
     if fitting is None:
         raise WeightsError(_why_not(path, module, fits, maps))
     module.load_state_dict({**module.state_dict(), **fitting.tensors})
@@ -227,11 +258,14 @@ def load_into(module: nn.Module, path: Path, maps: Sequence[KeyMap] = ()) -> Loa
 
 
 def _why_not(path: Path, module: nn.Module, fits: Sequence[_Fit], maps: Sequence[KeyMap]) -> str:
-    nearest = min(fits, key=lambda fit: fit.problems)
+    meant = [fit for fit in fits if fit.is_meant] or fits
+    nearest = min(meant, key=lambda fit: (bool(fit.refusal), fit.problems))
+    others = [fit for fit in meant if fit.refusal and fit is not nearest]
+    refusals = "".join(f" There is also {fit.key_map.name!r}, {fit.text()}." for fit in others)
     known = ", ".join(repr(key_map.name) for key_map in (OWN_NAMES, *maps))
     return (
         f"the weights {str(path)!r} are not those of this {type(module).__name__}. Nearest is key map "
-        f"{nearest.key_map.name!r}, by which there are {nearest.text()}. It knows {known}; check the "
+        f"{nearest.key_map.name!r}, {nearest.text()}.{refusals} It knows {known}; check the "
         "backbone's name and options, or rename the keys."
     )
 
@@ -260,7 +294,7 @@ def _fit(key_map: KeyMap, found: Tensors, module: nn.Module) -> _Fit:
             continue
         name = _renamed(key, key_map.rename)
         if name in tensors:
-            return _Fit(key_map, refusal=f"two keys of the file that become {name!r}")
+            return _Fit(key_map, refusal=f"two keys of the file become {name!r}")
         tensors[name] = found[key]
     if key_map.convert is not None:
         try:
@@ -317,9 +351,9 @@ def publishers_names(
     key_map = back.get(publisher)
     if key_map is None:
         known = ", ".join(["vssl", *back])
-        raise UsageError(f"backbone {of} has no exact counterpart in {publisher}; its layouts are: {known}.")
+        raise UsageError(f"vssl cannot write {publisher}'s layout of backbone {of}; it can write: {known}.")
     named = {_renamed(key, key_map.back): tensor for key, tensor in tensors.items()}
     again = [_renamed(key, key_map.rename) for key in named]
     if again != list(tensors):
         raise ContractError(f"key map {key_map.name!r} does not lead back to the names of {of}.")
-    return named
+    return named if key_map.convert_back is None else key_map.convert_back(named)

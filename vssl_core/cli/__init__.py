@@ -36,9 +36,12 @@ _COMMANDS = (
     LazyCommand(
         "export", "vssl_core.cli.export:export", help="Write a pretrained backbone for use elsewhere."
     ),
+    LazyCommand("plan", "vssl_core.cli.plan:plan", help="Say what a study would cost before it starts."),
     LazyCommand("plugins", "vssl_core.cli.plugins:plugins", help="See which components there are."),
     LazyCommand("report", "vssl_core.cli.report:report", help="Show the results of a run folder."),
     LazyCommand("run-cell", "vssl_core.cli.run_cell:run_cell", help="Run one cell.", hidden=True),
+    LazyCommand("study", "vssl_core.cli.study:study", help="Run a grid that answers one question."),
+    LazyCommand("verify", "vssl_core.cli.verify:verify", help="Prove a result, or find what was altered."),
     LazyCommand("why", "vssl_core.cli.why:why", help="Explain why a cell is reused or computed."),
 )
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import click
 
+from vssl_core.cli.run_options import cache_option, checkpoint_option, executor_option, hooks_option
 from vssl_core.errors import UsageError
 
-__all__ = ["bench"]
+__all__ = ["bench", "parse_seeds", "unusable_hooks"]
 
 _HOOK_SECONDS = 30.0  # for a hook to be imported
 
@@ -32,28 +33,16 @@ _HOOK_SECONDS = 30.0  # for a hook to be imported
     multiple=True,
     metavar="OWNER.OPTION=VALUE",
     help="Set an option, such as task.num_clips=4; owners: task, backbone, pretrain, target, "
-    "eval/NAME, executor, protocol.",
+    "eval/NAME, corruption/NAME, executor, protocol.",
 )
 @click.option(
     "--runs", default="runs", show_default=True, help="Run folder; finished cells are not run again."
 )
-@click.option("--executor", default="local", show_default=True, help="What runs the cells.")
+@executor_option
 @click.option("--no-controls", is_flag=True, help="Leave out random initialisation and supervised training.")
-@click.option(
-    "--cache-gib",
-    type=click.FloatRange(0),
-    default=8.0,
-    show_default=True,
-    help="Size of the decoded-frame cache.",
-)
-@click.option(
-    "--checkpoint-seconds",
-    type=click.FloatRange(0),
-    default=20.0,
-    show_default=True,
-    help="Pause between checkpoints.",
-)
-@click.option("--no-plugin", "no_plugins", multiple=True, help="Hook to leave out; may be repeated.")
+@cache_option
+@checkpoint_option
+@hooks_option
 def bench(
     task: str,
     backbone: str | None,
@@ -90,12 +79,12 @@ def bench(
         runs=runs,
         executor=executor,
         controls=not no_controls,
-        settings=Settings(checkpoint_seconds, cache_gib, (*no_plugins, *_unusable_hooks(no_plugins))),
+        settings=Settings(checkpoint_seconds, cache_gib, (*no_plugins, *unusable_hooks(no_plugins))),
     )
     show(result)
 
 
-def _unusable_hooks(left_out: Sequence[str]) -> list[str]:
+def unusable_hooks(left_out: Sequence[str]) -> list[str]:
     """Third-party hooks that fail, hang or end their process when they are imported; each is said.
 
     Every cell imports the hooks, so they are tried once beforehand, in a process of their own.

@@ -183,8 +183,24 @@ def _write_metadata(folder: Path, name: str, version: str, groups: Mapping[str, 
 
 
 def _sources(root: Path, document: Mapping[str, Any]) -> list[Path]:
-    """The folders that hold the project's packages: as setuptools is told, or `src`, or the project."""
-    packages = document.get("tool", {}).get("setuptools", {}).get("packages", {})
-    where = packages.get("find", {}).get("where", []) if isinstance(packages, dict) else []
+    """The folders that hold the project's packages: as setuptools or hatch is told, `src`, or the project."""
+    tool = document.get("tool", {})
+    told = [*_of_setuptools(tool.get("setuptools", {})), *_of_hatch(tool.get("hatch", {}))]
     usual = ["src"] if (root / "src").is_dir() else ["."]
-    return [root / folder for folder in where or usual]
+    return [root / folder for folder in dict.fromkeys(told or usual)]
+
+
+def _of_setuptools(table: Mapping[str, Any]) -> list[str]:
+    packages = table.get("packages", {})
+    where = packages.get("find", {}).get("where", []) if isinstance(packages, dict) else []
+    top = table.get("package-dir", {}).get("")
+    return [*where, *([top] if top else [])]
+
+
+def _of_hatch(table: Mapping[str, Any]) -> list[str]:
+    """The parents of the packages that go into the wheel, and what is cut from paths in it."""
+    build = table.get("build", {})
+    wheel = {**build, **build.get("targets", {}).get("wheel", {})}
+    sources = wheel.get("sources", [])
+    cut = sources if isinstance(sources, list) else []
+    return [*(str(Path(package).parent) for package in wheel.get("packages", [])), *cut]

@@ -22,6 +22,7 @@ MOST_SHOWN = 10
 
 _COMMANDS = (
     LazyCommand("audit", "vssl_core.cli.data_audit:audit", help="Decode every video of a dataset once."),
+    LazyCommand("corrupt", "vssl_core.cli.data_corrupt:corrupt", help="Write test videos, made worse."),
     LazyCommand("overlap", "vssl_core.cli.data_overlap:overlap", help="Find videos that two datasets share."),
     LazyCommand("pack", "vssl_core.cli.data_pack:pack", help="Write a compact copy that loads fast."),
     LazyCommand("parity", "vssl_core.cli.data_parity:parity", help="Compare decoders on your files."),

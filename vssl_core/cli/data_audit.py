@@ -35,6 +35,10 @@ _COLUMNS = ("video_id", "part", "frames", "fps", "width", "height", "codec", "ro
     show_default=True,
     help="Give up a video that takes longer.",
 )
+@click.option(
+    "--decoder", type=click.Choice(["pyav", "torchcodec"]), default="pyav", show_default=True,
+    help="What decodes; the ledger of each is its own.",
+)  # fmt: skip
 @click.option("--to", "file", help="Write what is known of every video to this CSV file.")
 def audit(
     name: str,
@@ -43,9 +47,12 @@ def audit(
     options: tuple[str, ...],
     processes: int | None,
     limit_seconds: float,
+    decoder: str,
     file: str | None,
 ) -> None:
-    """Decode every video of dataset NAME once; exit code 1 where one is missing or cannot be read.
+    """Decode every video of dataset NAME once; exit code 1 where one that was found cannot be read.
+
+    Videos that are listed and not in this copy are counted, and are no error.
 
     What is found is kept in the decode ledger: the next audit decodes what is new, has changed or failed,
     an interrupted one goes on where it was, and `vssl bench` asks the ledger before it opens a file.
@@ -63,6 +70,7 @@ def audit(
         [record for part in parts.values() for record in part],
         progress=terminal_progress(),
         processes=processes or loader_threads(),
+        decoder=decoder,
         retry=True,
         limit_seconds=limit_seconds,
     )

@@ -62,10 +62,10 @@ def pack(
     before it counts as done; an interrupted run goes on where it was. Where files come from, their
     digests, and how they were made stand in FOLDER/pack.json.
     """
+    from vssl_core.opening import open_dataset
     from vssl_core.packing import PackSettings, pack_dataset
     from vssl_core.planning import dataset_component
     from vssl_core.progress import terminal_progress
-    from vssl_core.run_cell import open_dataset
 
     values = option_values(options)
     values |= {key: value for key, value in (("root", root), ("annotations", annotations)) if value}

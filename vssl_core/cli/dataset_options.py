@@ -52,9 +52,9 @@ def opened_with(
     name: str, values: Mapping[str, Any], *, refresh: bool = False, progress: Progress | None = None
 ) -> VideoDataset:
     """A dataset with these options, not prepared yet."""
+    from vssl_core.opening import make_dataset
     from vssl_core.planning import dataset_component
     from vssl_core.progress import terminal_progress
-    from vssl_core.run_cell import make_dataset
 
     component = dataset_component(name, values)
     return make_dataset(component, progress=progress or terminal_progress(), classes={}, refresh=refresh)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import inspect
 import json
 import os
 import sys
@@ -96,8 +97,14 @@ def _loads(ref: PluginRef, reporter: _Reporter, seconds: float) -> bool:
         good &= not problem
         if problem and check is CLASS_CHECKS[0]:
             return False
-    reporter.say(facts={name: sorted(getattr(component, name, ())) for name in ("requires", "provides")})
+    reporter.say(facts={name: _words(component, name) for name in ("requires", "provides")})
     return good
+
+
+def _words(component: object, name: str) -> list[str]:
+    """A set of words, in order; empty for what is none, of which a check of the contract speaks."""
+    value = getattr(component, name, ())
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else []
 
 
 def _name_problem(ref: PluginRef) -> str:
@@ -198,7 +205,7 @@ def _components(ref: PluginRef, module: ModuleType) -> list[tuple[str, str, str]
     found = [
         (str(_kind_of(cls)), name, f"{ref.target}:{name}")
         for cls, name in classes.items()
-        if not any(issubclass(other, cls) and other is not cls for other in classes)
+        if not (inspect.isabstract(cls) and any(issubclass(one, cls) and one is not cls for one in classes))
     ]
     return [*found, ("hook", ref.name, ref.target)] if _watches(module) else found
 

@@ -28,7 +28,7 @@ _COMMANDS = (
 
 @click.group(commands={command.name: command for command in _COMMANDS})
 def plugins() -> None:
-    """See which tasks, backbones, datasets, evaluators, executors and hooks there are; make your own."""
+    """See which tasks, backbones, datasets, evaluators, corruptions, executors and hooks there are."""
 
 
 @plugins.command("list")

@@ -21,8 +21,14 @@ _WATCH_SECONDS = 1.0
 @click.option("--checkpoint-seconds", type=float, default=20.0)
 @click.option("--cache-gib", type=float, default=8.0)
 @click.option("--no-plugin", "no_plugins", multiple=True)
+@click.option("--evaluations", help="Their ids, with commas; every one that was asked for by default.")
 def run_cell(
-    cell_id: str, runs: Path, checkpoint_seconds: float, cache_gib: float, no_plugins: tuple[str, ...]
+    cell_id: str,
+    runs: Path,
+    checkpoint_seconds: float,
+    cache_gib: float,
+    no_plugins: tuple[str, ...],
+    evaluations: str | None,
 ) -> None:
     """Do what is missing of one cell of a run folder."""
     from vssl_core.progress import terminal_progress
@@ -30,7 +36,8 @@ def run_cell(
     from vssl_core.run_cell import run_cell as run
 
     _stop_with_parent()
-    settings = Settings(checkpoint_seconds=checkpoint_seconds, cache_gib=cache_gib, no_plugins=no_plugins)
+    wanted = None if evaluations is None else tuple(filter(None, evaluations.split(",")))
+    settings = Settings(checkpoint_seconds, cache_gib, no_plugins, evaluations=wanted)
     run(runs, cell_id, settings=settings, progress=terminal_progress())
 
 

@@ -17,7 +17,7 @@ from vssl_core.registry import GROUPS, NAME_PATTERN, Kind, scan
 
 __all__ = ["check_name", "distribution_name", "project_files", "requirement", "write_project"]
 
-_LONGEST = 32
+_LONGEST = 28  # a class of one word as long as that fits into every line of the templates
 _PREFIX = "vssl-plugin-"
 _FILES = {
     ".ci/run": "ci_run.txt",
@@ -38,6 +38,7 @@ _SUMMARIES: Mapping[Kind, str] = {
     "backbone": "A small residual 3D network for clips.",
     "dataset": "Labelled videos in a folder, listed in a CSV table.",
     "evaluator": "Few-shot accuracy: the class with the nearest mean of a few videos.",
+    "corruption": "Pixelated video: every block of pixels shows its mean colour.",
     "executor": "Runs cells one after the other, each with a log.",
     "hook": "Writes what every step of pretraining logs to a CSV file beside the cell.",
 }
@@ -46,6 +47,8 @@ _RUNS: Mapping[Kind, str] = {
     "backbone": "vssl bench --task vcop --backbone $name --protocol smoke",
     "dataset": "vssl bench --task vcop --protocol smoke --target $name -o target.root=little_videos",
     "evaluator": "vssl bench --task vcop --protocol smoke --eval $name",
+    "corruption": "vssl bench --task vcop --protocol smoke --eval noise "
+    "-o 'eval/noise.corruptions=[\"$name\"]'",
     "executor": "vssl bench --task vcop --protocol smoke --executor $name",
     "hook": "vssl bench --task vcop --protocol smoke",
 }
@@ -78,9 +81,14 @@ def check_name(kind: Kind, name: str) -> None:
 
 
 def _identifiers(kind: Kind) -> set[str]:
-    """Names that the template's module uses, beside the component's own."""
+    """Names that the template's module and its tests use, beside the component's own."""
+    files = [f"{kind}/{file}" for file in _FILES_OF_KIND.values() if _exists(f"{kind}/{file}")]
+    return set().union(*(_names(_template(file)) for file in files))
+
+
+def _names(template: str) -> set[str]:
     values = {name: f"placeholder_{name}" for name in ("name", "cls", "package")}
-    tree = ast.parse(Template(_template(f"{kind}/module.txt")).substitute(values))
+    tree = ast.parse(Template(template).substitute(values))
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):

@@ -24,6 +24,7 @@ from vssl_core.types import VideoRecord
 from vssl_core.video.file_journal import FileJournal
 from vssl_core.video.fingerprint import METHOD
 from vssl_core.video.loader import ordered_map
+from vssl_core.video.pyav_decoder import pyav_versions
 
 __all__ = ["ALIKE", "Overlap", "Pair", "find_overlap"]
 
@@ -81,7 +82,8 @@ def find_overlap(
         KeyboardInterrupt: Interrupted; what is hashed is kept.
     """
     others = left if right is None else right
-    journal = FileJournal(cache / "fingerprints", by=METHOD)
+    decoder = ", ".join(f"{name} {version}" for name, version in pyav_versions().items())
+    journal = FileJournal(cache / "fingerprints", by=f"{METHOD}, {decoder}")
     found = gather(
         journal, "fingerprint", [*left, *others],
         title="hashing videos", progress=progress, processes=processes,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vssl_core.errors import DatasetError
 from vssl_core.files import read_json, write_json
@@ -52,7 +52,7 @@ class PackedVideo(_Strict):
     """
 
     video_id: str
-    file: str
+    file: str = Field(pattern=r"^videos/[0-9a-f]{2}/[0-9a-f]{24}\.(mp4|mov)$")
     frames: int
     size: int
     sha256: str
@@ -94,6 +94,15 @@ class Manifest(_Strict):
     videos: Sequence[PackedVideo]
     unreadable: Mapping[str, str] = {}
     missing: Mapping[Split, Sequence[str]] = {}
+
+    @model_validator(mode="after")
+    def _says_what_it_is(self) -> Manifest:
+        for place, name in ((self.dataset, "name"), (self.encoder, "codec")):
+            if not isinstance(place.get(name), str):
+                raise ValueError(f"expected a text as {name!r}, got {place.get(name)!r}")
+        if not isinstance(self.dataset.get("options"), Mapping):
+            raise ValueError(f"expected 'options' of the dataset, got {self.dataset.get('options')!r}")
+        return self
 
     def write(self, folder: Path) -> None:
         """Whole or not at all."""

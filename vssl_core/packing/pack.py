@@ -97,7 +97,8 @@ def pack_dataset(
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).exists():
+    there = [path for path in folder.iterdir() if "lease.json" not in path.name] if folder.is_dir() else []
+    if there and not (folder / JOURNAL).exists():
         if (folder / MANIFEST).exists():
             return
         raise UsageError(
@@ -160,10 +161,17 @@ class _Packing:
     def _document(self) -> dict[str, Any]:
         """What must be equal for two runs to be one."""
         return {
+            "dataset": self._what(self._component.model_dump(mode="json")),
             "settings": self._settings.model_dump(mode="json"),
             "decoder": self._reader.decode_parameters,
             "encoder": self._settings.encoder(),
         }
+
+    def _what(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
+        """Which videos a dataset stands for, wherever they lie."""
+        places = type(self._dataset).Options.places
+        options = {name: value for name, value in dataset["options"].items() if name not in places}
+        return {"name": dataset["name"], "origin": dataset["origin"], "options": options}
 
     def _known(self) -> dict[str, PackedVideo]:
         """What earlier runs have made, by id."""
@@ -171,7 +179,8 @@ class _Packing:
         videos: list[PackedVideo] = []
         if (self._folder / MANIFEST).exists():
             manifest = read_manifest(self._folder)
-            self._compare({name: getattr(manifest, name) for name in now}, now)
+            before = {name: getattr(manifest, name) for name in now}
+            self._compare({**before, "dataset": self._what(manifest.dataset)}, now)
             videos += manifest.videos
         for place, line in enumerate(read_journal(self._folder / JOURNAL)):
             if place == 0:
@@ -305,8 +314,7 @@ class _Packing:
         order = [record.video_id for part in self._parts.values() for record in part]
         return Manifest(
             vssl=version("vssl"),
-            dataset={name: getattr(self._component, name) for name in names},
-            **self._document(),
+            **{**self._document(), "dataset": {name: getattr(self._component, name) for name in names}},
             classes=list(self._dataset.classes),
             mirrored=dict(self._dataset.mirrored),
             parts={

@@ -9,7 +9,7 @@ What is hashed, by origin:
   (Of a namespace package: of the first regular package on the way to the component.)
 - `file`: the file and the files beside it that it imports, directly or not.
 - `in-code`: the source of the class, and of every function, class and plain constant of its top-level
-  package, script or folder that it reaches by name.
+  package, script or folder that it reaches by name, as a default or in a closure.
 
 File names count relative to the package, so the digest is the same on every machine. Data files and
 other distributions are not covered.
@@ -24,6 +24,7 @@ import inspect
 import linecache
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -195,7 +196,7 @@ class _Reach:
 
     def _source(self, item: Any) -> str:
         if _is_plain(item):
-            return repr(item)
+            return _plain_text(item)
         try:
             return inspect.getsource(item)
         except (OSError, TypeError):
@@ -225,10 +226,22 @@ def _mentions(item: object) -> list[tuple[str, Any]]:
         own = [(f"{item.__module__}:{item.__qualname__}.{name}", value) for name, value in members]
         return [*own, *(("", above) for above in item.__bases__)]
     if isinstance(item, FunctionType):
-        names = _names(item.__code__)
-        values = item.__globals__
-        return [(f"{item.__module__}:{name}", _unwrapped(values[name])) for name in names if name in values]
+        values = {name: item.__globals__[name] for name in _names(item.__code__) if name in item.__globals__}
+        found = [(f"{item.__module__}:{name}", _unwrapped(value)) for name, value in values.items()]
+        start = f"{item.__module__}:{item.__qualname__}"
+        return found + [(f"{start}.{name}", _unwrapped(value)) for name, value in _bound(item).items()]
     return []
+
+
+def _bound(function: FunctionType) -> dict[str, Any]:
+    """What a function holds besides its source: the values of its closure and of its defaults."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    found = {}
+    for name, cell in cells:
+        with suppress(ValueError):  # a name that has no value yet
+            found[name] = cell.cell_contents
+    found |= {f"default {place}": value for place, value in enumerate(function.__defaults__ or ())}
+    return found | {f"default {name}": value for name, value in (function.__kwdefaults__ or {}).items()}
 
 
 def _is_dunder(name: str, value: object) -> bool:
@@ -248,8 +261,19 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _is_plain(value: object) -> bool:
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list | set | frozenset):
         return all(map(_is_plain, value))
     if isinstance(value, dict):
         return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
     return value is None or isinstance(value, bool | int | float | str | bytes)
+
+
+def _plain_text(value: object) -> str:
+    """The value as text that is the same in every process: sets have no order of their own."""
+    if isinstance(value, set | frozenset):
+        return f"{type(value).__name__}({sorted(map(_plain_text, value))})"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__}({list(map(_plain_text, value))})"
+    if isinstance(value, dict):
+        return f"dict({[(_plain_text(key), _plain_text(item)) for key, item in value.items()]})"
+    return repr(value)

@@ -27,6 +27,7 @@ _CORE_CLASS: dict[Kind, str] = {
     "backbone": "Backbone",
     "dataset": "VideoDataset",
     "evaluator": "Evaluator",
+    "corruption": "Corruption",
     "executor": "Executor",
 }
 
@@ -116,14 +117,15 @@ def _advice(ref: PluginRef) -> str:
 
 
 def core_class(kind: Kind) -> type:
-    """The class in `vssl_core.interfaces` that every component of a kind derives from."""
-    from vssl_core import interfaces
+    """The class of the contract that every component of a kind derives from."""
+    from vssl_core import corruption, interfaces
 
-    return getattr(interfaces, _CORE_CLASS[kind])  # type: ignore[no-any-return]
+    module = corruption if kind == "corruption" else interfaces
+    return getattr(module, _CORE_CLASS[kind])  # type: ignore[no-any-return]
 
 
 def check_base_class(ref: PluginRef, cls: Any) -> None:
-    """It is a subclass of the kind's class in `vssl_core.interfaces`. Raises PluginLoadError."""
+    """It is a subclass of the kind's class of the contract. Raises PluginLoadError."""
     core = core_class(ref.kind)
     if not isinstance(cls, type) or not issubclass(cls, core):
         got = cls.__name__ if isinstance(cls, type) else f"a {type(cls).__name__}"

@@ -21,7 +21,7 @@ __all__ = [
     "class_target",
 ]
 
-Kind = Literal["task", "backbone", "dataset", "evaluator", "executor", "hook"]
+Kind = Literal["task", "backbone", "dataset", "evaluator", "corruption", "executor", "hook"]
 Origin = Literal["built-in", "installed", "module", "file", "in-code"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -31,6 +31,7 @@ GROUPS: Mapping[Kind, str] = {
     "backbone": "vssl.backbones",
     "dataset": "vssl.datasets",
     "evaluator": "vssl.evaluators",
+    "corruption": "vssl.corruptions",
     "executor": "vssl.executors",
     "hook": "vssl.hooks",
 }

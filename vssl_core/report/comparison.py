@@ -18,7 +18,7 @@ from vssl_core.statistics import (
     tie_groups,
 )
 
-__all__ = ["ALPHA", "Comparison", "Gain", "LineKey", "compare"]
+__all__ = ["ALPHA", "NOT_COMPARED", "Comparison", "Gain", "LineKey", "compare"]
 
 ALPHA = 0.05
 
@@ -51,7 +51,7 @@ class Comparison:
         gains: Of each method that has a control on shared seeds.
         ties: Letters of the methods.
         ranks: First and last rank that each method can have, 1 being the best; all hold together.
-        best: The method that beats all others, if one does.
+        best: The method of the best mean, if it beats all others on the seeds that it shares with them.
         num_pairs: Pairs of methods that were compared.
         detectable_gap: Median over all comparisons, or None.
     """
@@ -64,8 +64,17 @@ class Comparison:
     detectable_gap: float | None
 
 
-def compare(found: Mapping[LineKey, Evidence], *, higher_is_better: bool) -> Comparison:
-    """Compare every method with random initialisation of its backbone, and with every other method."""
+NOT_COMPARED = Comparison({}, {}, {}, None, 0, None)
+"""Of a column that holds no scores, or scores of which neither more nor less is better."""
+
+
+def compare(found: Mapping[LineKey, Evidence], *, higher_is_better: bool | None) -> Comparison:
+    """Compare every method with random initialisation of its backbone, and with every other method.
+
+    A metric without a better direction (None) is compared with nothing.
+    """
+    if higher_is_better is None:
+        return NOT_COMPARED
     sign = 1.0 if higher_is_better else -1.0
     methods = [key for key in found if key[0] == "method"]
     gaps = {key: gap for key in methods if (gap := _from_floor(key, found)) is not None}
@@ -75,7 +84,7 @@ def compare(found: Mapping[LineKey, Evidence], *, higher_is_better: bool) -> Com
         if (gap := difference(found[one], found[other])) is not None and gap.interval is not None
     }
     means = {key: sign * fmean(found[key].by_seed.values()) for key in methods}
-    ties, ranks, best = _order(sorted(means, key=lambda key: (-means[key], key)), pairs)
+    ties, ranks, best = _order(sorted(means, key=lambda key: (-means[key], key)), pairs, sign)
     intervals = [gap.interval for gap in (*gaps.values(), *pairs.values()) if gap.interval is not None]
     detectable = [minimum_detectable_gap(i.standard_error, i.df) for i in intervals]
     smallest = median(detectable) if detectable else None
@@ -106,19 +115,23 @@ def _gains(gaps: Mapping[LineKey, Difference], sign: float) -> dict[LineKey, Gai
 
 
 def _order(
-    ranked: Sequence[LineKey], pairs: Mapping[tuple[LineKey, LineKey], Difference]
+    ranked: Sequence[LineKey], pairs: Mapping[tuple[LineKey, LineKey], Difference], sign: float
 ) -> tuple[dict[LineKey, str], dict[LineKey, tuple[int, int]], LineKey | None]:
-    """Letters and ranks of the methods (given best mean first), and the one that beats all others."""
+    """Letters and ranks of the methods (given best mean first), and the one that beats all others.
+
+    Who is better of two is said by the seeds that they share, as is whether they differ at all: means over
+    all seeds may stand the other way round.
+    """
     if not pairs:
         return {}, {}, None
     p_values = holm([_p_value(gap.interval) for gap in pairs.values()])
-    separated = [frozenset(pair) for pair, p in zip(pairs, p_values, strict=True) if p < ALPHA]
-    ordered = [tuple(sorted(pair, key=ranked.index)) for pair in separated]
-    seeds = {frozenset(pair): len(gap.seeds) for pair, gap in pairs.items()}
-    rivals = [frozenset((ranked[0], other)) for other in ranked[1:]]
-    beaten = all(pair in separated and seeds[pair] >= MIN_SEEDS_FOR_BEST for pair in rivals)
-    ranks = rank_intervals(ranked, [(above, below) for above, below in ordered])
-    return tie_groups(ranked, separated), ranks, ranked[0] if beaten else None
+    ordered = {
+        ((one, other) if sign * gap.mean > 0 else (other, one)): len(gap.seeds)
+        for ((one, other), gap), p in zip(pairs.items(), p_values, strict=True)
+        if p < ALPHA
+    }
+    beaten = all(ordered.get((ranked[0], other), 0) >= MIN_SEEDS_FOR_BEST for other in ranked[1:])
+    return tie_groups(ranked, ordered), rank_intervals(ranked, ordered), ranked[0] if beaten else None
 
 
 def _p_value(interval: Interval | None) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from io import StringIO
 
@@ -12,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
+from vssl_core import terminal
 from vssl_core.report.bundles import Report
 from vssl_core.report.table import Line, Table
 from vssl_core.report.wording import (
@@ -31,13 +31,11 @@ from vssl_core.report.wording import (
 
 __all__ = ["render_console", "renderables"]
 
-_WIDTH = 160  # columns where the output is no terminal
-
 
 def render_console(report: Report, tables: Sequence[Table], notes: Sequence[str]) -> str:
     """Plain text without colours, as wide as the terminal."""
     out = StringIO()
-    width = shutil.get_terminal_size((_WIDTH, 0)).columns
+    width = terminal.columns()
     console = Console(file=out, width=width, color_system=None, highlight=False)
     for part in renderables(report, tables, notes):
         console.print(part)

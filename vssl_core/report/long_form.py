@@ -10,6 +10,7 @@ from io import StringIO
 from typing import Any
 
 from vssl_core.report.bundles import Report
+from vssl_core.report.section import Section
 from vssl_core.report.table import Line, Score, Table
 from vssl_core.report.wording import footnotes
 from vssl_core.rows import Row
@@ -53,8 +54,10 @@ def _plain(value: Any) -> Any:
     return "" if value is None else value
 
 
-def render_json(report: Report, tables: Sequence[Table], notes: Sequence[str]) -> str:
-    """Tables with their intervals, all rows, and the state of every cell."""
+def render_json(
+    report: Report, tables: Sequence[Table], notes: Sequence[str], *, sections: Sequence[Section] = ()
+) -> str:
+    """Tables with their intervals, all rows, the state of every cell, and what studies found."""
     document = {
         "schema": JSON_SCHEMA,
         "tables": [_table(table) for table in tables],
@@ -63,9 +66,15 @@ def render_json(report: Report, tables: Sequence[Table], notes: Sequence[str]) -
             {"cell_id": cell.cell_id, "state": cell.state, "failure": dict(cell.failure or {}) or None}
             for cell in report.cells
         ],
+        "studies": [_study(section) for section in sections],
         "notes": list(notes),
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _study(section: Section) -> dict[str, Any]:
+    """What text formats show of it; figures are drawn from the same numbers."""
+    return {name: value for name, value in asdict(section).items() if name != "figures"}
 
 
 def _table(table: Table) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from vssl_core.report.wording import (
     title,
 )
 
-__all__ = ["render_markdown"]
+__all__ = ["escape", "grid", "render_markdown"]
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in r"\`*_{}[]<>#|~"})
 
@@ -31,10 +31,10 @@ def render_markdown(report: Report, tables: Sequence[Table], notes: Sequence[str
     parts = [_section(table) for table in tables] or ["No results yet."]
     failed = [(cell.cell_id, cell.reason) for cell in report.cells if cell.failure is not None]
     if failed:
-        lines = [f"- {_escape(name)}: {_escape(reason)}" for name, reason in failed]
+        lines = [f"- {escape(name)}: {escape(reason)}" for name, reason in failed]
         parts.append("\n".join(["## Failed cells", "", *lines]))
     if notes:
-        parts.append("\n".join(["## Notes", "", *(f"- {_escape(note)}" for note in notes)]))
+        parts.append("\n".join(["## Notes", "", *(f"- {escape(note)}" for note in notes)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -42,20 +42,20 @@ def _section(table: Table) -> str:
     names = name_headers(table)
     heads = [*names, *COUNT_HEADERS, *(_head(header(column)) for column in table.columns)]
     rows = [[*_names(line, table), *count_texts(line), *_entries(line, table)] for line in table.lines]
-    costs = [[*map(_escape, name_texts(line, table)), *cost_texts(line)] for line in table.lines]
+    costs = [[*map(escape, name_texts(line, table)), *cost_texts(line)] for line in table.lines]
     return "\n\n".join(
         [
-            f"## {_escape(title(table))}",
-            _grid(heads, rows, left=len(names)),
-            _grid([*names, *COST_HEADERS], costs, left=len(names)),
-            "\n".join(f"- {_escape(note)}" for note in footnotes(table)),
+            f"## {escape(title(table))}",
+            grid(heads, rows, left=len(names)),
+            grid([*names, *COST_HEADERS], costs, left=len(names)),
+            "\n".join(f"- {escape(note)}" for note in footnotes(table)),
         ]
     )
 
 
 def _names(line: Line, table: Table) -> list[str]:
-    task, *rest = map(_escape, name_texts(line, table))
-    return ["<br>".join([task, *(f"⚠ {_escape(mark)}" for mark in line_marks(line))]), *rest]
+    task, *rest = map(escape, name_texts(line, table))
+    return ["<br>".join([task, *(f"⚠ {escape(mark)}" for mark in line_marks(line))]), *rest]
 
 
 def _entries(line: Line, table: Table) -> list[str]:
@@ -66,19 +66,21 @@ def _entries(line: Line, table: Table) -> list[str]:
 
 
 def _head(words: Sequence[str]) -> str:
-    return "<br>".join(_escape(word) for word in words if word)
+    return "<br>".join(escape(word) for word in words if word)
 
 
 def _entry(parts: Entry) -> str:
-    text = _escape(parts.plain)
+    text = escape(parts.plain)
     text = f"**{text}**" if parts.best else text
-    return f"{text}<br>{_escape(parts.gain)}" if parts.gain else text
+    return f"{text}<br>{escape(parts.gain)}" if parts.gain else text
 
 
-def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+def grid(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+    """A table of escaped texts; the first `left` columns are names, the others numbers."""
     rule = [":--" if i < left else "--:" for i in range(len(heads))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
     return " ".join(text.split()).translate(_SPECIAL)

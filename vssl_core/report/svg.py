@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
 from io import StringIO
 from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "MUTED", "SERIES", "drawing", "inline"]
+__all__ = ["INK", "MUTED", "SERIES", "drawing", "inline", "opening"]
 
 INK, MUTED = "#010203", "#040506"
 """Stand for the page's text and rule colours."""
@@ -29,6 +30,7 @@ _STYLE: Any = {
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
+    "axes.prop_cycle": cycler(color=[INK]),
     "axes.facecolor": "none",
     "axes.grid": True,
     "axes.spines.top": False,
@@ -53,13 +55,22 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def inline(figure: Figure, *, salt: str, label: str) -> Markup:
+def inline(
+    figure: Figure,
+    *,
+    salt: str,
+    label: str,
+    description: str = "",
+    tips: Mapping[str, str] | None = None,
+) -> Markup:
     """The figure as an `<svg>` element; call inside `drawing`.
 
     Args:
         figure: The figure.
         salt: Unique on the page, so that ids are.
         label: What the figure shows, in words.
+        description: Its numbers in words, for those who cannot see it.
+        tips: Group id of an artist → what is told of it on hover.
     """
     with mpl.rc_context({"svg.hashsalt": salt}):
         out = StringIO()
@@ -68,15 +79,28 @@ def inline(figure: Figure, *, salt: str, label: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-    text = re.sub(r"<svg[^>]*?viewBox=\"([^\"]*)\"[^>]*>", _opening(label), text, count=1)
+    text = re.sub(
+        r"<svg[^>]*?viewBox=\"([^\"]*)\"[^>]*>",
+        lambda found: opening(found[1], label, description),
+        text,
+        count=1,
+    )
+    for gid, words in (tips or {}).items():
+        text = text.replace(f'<g id="{gid}">', f"<g><title>{escape(words)}</title>")
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
     return Markup(_without_idle_ids(text))
 
 
-def _opening(label: str) -> str:
-    name = escape(label, quote=True).replace("\\", r"\\")
-    return rf'<svg viewBox="\1" role="img" aria-label="{name}">'
+def opening(view_box: str, label: str, description: str = "") -> str:
+    """The tag that begins an `<svg>` element, with its name and its description for screen readers.
+
+    Its width is bounded, so that letters of all figures are about as large.
+    """
+    width = 1.2 * float(view_box.split()[2])
+    name = escape(label, quote=True)
+    tag = f'<svg viewBox="{view_box}" role="img" aria-label="{name}" style="max-width: {width:.0f}pt">'
+    return f"{tag}<desc>{escape(description)}</desc>" if description else tag
 
 
 def _without_idle_ids(text: str) -> str:

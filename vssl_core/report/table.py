@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from vssl_core.errors import UsageError
-from vssl_core.report.comparison import Gain, LineKey, compare
+from vssl_core.report.comparison import NOT_COMPARED, Gain, LineKey, compare
 from vssl_core.report.evidence import Evidence, PerVideo
 from vssl_core.rows import Row
 from vssl_core.statistics import Interval
+from vssl_core.units import is_cost
 
 __all__ = ["Column", "Line", "MeanCost", "Score", "Table", "build_table", "is_shown"]
 
@@ -30,7 +31,7 @@ class Column:
         evaluator: Evaluator and its options that are not the defaults.
         metric: The evaluator's first metric.
         unit: Its unit.
-        higher_is_better: False for errors and times.
+        higher_is_better: False for errors and times; None where neither direction is better.
         chance: What guessing gives, where known.
         detectable_gap: Smallest true gap between two lines that this many seeds and videos find four
             times in five: the median over the pairs that were compared. None without an interval.
@@ -42,7 +43,7 @@ class Column:
     evaluator: str
     metric: str
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     chance: float | None
     detectable_gap: float | None = None
     num_gains: int = 0
@@ -101,6 +102,7 @@ class Line:
         deterministic: Whether every run was.
         cost: What a cell costs.
         scores: One per column, None where there is no result.
+        cells: Seed and id of every cell that the line is made of.
     """
 
     role: str
@@ -114,6 +116,7 @@ class Line:
     deterministic: bool
     cost: MeanCost
     scores: tuple[Score | None, ...]
+    cells: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +216,9 @@ def _grid(rows: Sequence[Row], per_video: Callable[[Row], PerVideo | None]) -> _
 
 
 def _column(sample: Row, found: Mapping[LineKey, Evidence]) -> tuple[Column, dict[LineKey, Score]]:
-    """A column and its entries."""
-    compared = compare(found, higher_is_better=sample.higher_is_better)
+    """A column and its entries; costs stand beside one another, and are not compared."""
+    scored = not is_cost(sample.unit)
+    compared = compare(found, higher_is_better=sample.higher_is_better) if scored else NOT_COMPARED
     scores = {
         key: Score(
             mean=fmean(evidence.by_seed.values()),
@@ -267,4 +271,5 @@ def _line(key: LineKey, rows: Sequence[Row], scores: Sequence[Score | None]) -> 
             unsupported_ops={name: n for cost in costs for name, n in cost.unsupported_ops.items()},
         ),
         scores=tuple(scores),
+        cells=tuple(sorted({(row.seed, row.cell_id) for row in rows})),
     )

@@ -66,6 +66,17 @@ def number(value: float, unit: str) -> str:
     return f"{value:.1f}" if unit == "%" else f"{value:.4g}"
 
 
+def signed(value: float, unit: str) -> str:
+    """A number with its sign, whichever that is."""
+    text = number(value, unit)
+    return text if text.startswith("-") else f"+{text}"
+
+
+def plus_minus(text: str, interval: Interval | None, unit: str) -> str:
+    """`12.3 ± 4.5`: a text with half the width of its interval behind it, where there is one."""
+    return text if interval is None else f"{text} ± {number(interval.half_width, unit)}"
+
+
 def title(table: Table) -> str:
     """The protocol's name and hash, and what all lines have in common."""
     words = [f"protocol {table.protocol_name} · {table.protocol_hash}"]
@@ -92,7 +103,8 @@ def name_texts(line: Line, table: Table) -> list[str]:
 
 def header(column: Column) -> tuple[str, str, str, str]:
     """Target, evaluator, metric with its unit and direction, and chance level (may be empty)."""
-    metric = f"{column.metric}, {column.unit}" + ("" if column.higher_is_better else ", lower is better")
+    lower = ", lower is better" if column.higher_is_better is False else ""
+    metric = f"{column.metric}, {column.unit}{lower}"
     chance = f"chance {number(column.chance, column.unit)}" if column.chance is not None else ""
     return column.target, column.evaluator, metric, chance
 
@@ -136,10 +148,9 @@ def entry(score: Score, column: Column, table: Table) -> Entry:
 
 def gain_text(gain: Gain, column: Column) -> str:
     """`+12.3 ± 4.0 **`: one star where the interval excludes zero, two where Holm's correction agrees."""
-    text = f"{_signed(gain.mean, column.unit)}"
+    text = plus_minus(signed(gain.mean, column.unit), gain.interval, column.unit)
     if gain.interval is None:
         return text
-    text += f" ± {number(gain.interval.half_width, column.unit)}"
     corrected = column.num_gains > 1 and gain.p_adjusted is not None and gain.p_adjusted < ALPHA
     return text + (" **" if corrected else " *" if gain.interval.excludes_zero else "")
 
@@ -163,9 +174,9 @@ def estimators(table: Table) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def footnotes(table: Table) -> list[str]:
-    """What a reader must know to believe the table."""
-    notes = [*_interval_notes(table), *_comparison_notes(table), *_control_notes(table)]
+def footnotes(table: Table, *, gaps: bool = True) -> list[str]:
+    """What a reader must know to believe the table; without `gaps` where the table itself tells them."""
+    notes = [*_interval_notes(table), *_comparison_notes(table, gaps=gaps), *_control_notes(table)]
     notes.append("videos: used/listed, of pretraining and target together, where a line's cells had fewest.")
     missing = sorted({name for line in table.lines for name in line.cost.unsupported_ops})
     if missing:
@@ -191,7 +202,7 @@ def _interval_notes(table: Table) -> list[str]:
     return notes
 
 
-def _comparison_notes(table: Table) -> list[str]:
+def _comparison_notes(table: Table, *, gaps: bool) -> list[str]:
     gains = [score.gain for score in _scores(table) if score.gain is not None]
     notes = []
     if gains:
@@ -206,13 +217,13 @@ def _comparison_notes(table: Table) -> list[str]:
             notes.append(
                 f"No task is marked best: none beat all others on {MIN_SEEDS_FOR_BEST} seeds or more."
             )
-    gaps = [_gap(c, c.detectable_gap) for c in table.columns if c.detectable_gap is not None]
-    if gaps:
+    found = [_gap(c, c.detectable_gap) for c in table.columns if c.detectable_gap is not None]
+    if found and gaps:
         notes.append(
             "Smallest gap between two lines that these runs would find four times in five: "
-            f"{'; '.join(gaps)}."
+            f"{'; '.join(found)}."
         )
-    elif gains:
+    elif gains and not found:
         notes.append("Without intervals no smallest detectable gap can be stated.")
     return notes
 
@@ -254,11 +265,6 @@ def _scores(table: Table) -> Iterable[Score]:
 
 def _intervals(table: Table) -> list[Interval]:
     return [score.interval for score in _scores(table) if score.interval is not None]
-
-
-def _signed(value: float, unit: str) -> str:
-    text = number(value, unit)
-    return text if text.startswith("-") else f"+{text}"
 
 
 def _floor_percent(share: float) -> str:

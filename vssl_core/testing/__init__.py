@@ -47,6 +47,7 @@ _MODULES: dict[Kind, str] = {
     "backbone": "backbones",
     "dataset": "datasets",
     "evaluator": "evaluators",
+    "corruption": "corruptions",
     "executor": "executors",
     "hook": "hooks",
 }
@@ -68,7 +69,7 @@ def check_plugin(
     """Run all checks of a kind on one component.
 
     Args:
-        kind: `task`, `backbone`, `dataset`, `evaluator`, `executor` or `hook`.
+        kind: `task`, `backbone`, `dataset`, `evaluator`, `corruption`, `executor` or `hook`.
         target: A class, or any way to name one; for hooks also a module or an object.
         options: Options of the component for the checks, where its defaults do not fit a small machine.
         expected_failures: Name of a check → why it fails here.
@@ -90,6 +91,7 @@ def parametrize_with_checks(
     backbone: Sequence[str | type] = (),
     dataset: Sequence[str | type] = (),
     evaluator: Sequence[str | type] = (),
+    corruption: Sequence[str | type] = (),
     executor: Sequence[str | type] = (),
     hook: Sequence[object] = (),
     options: Mapping[str, Any] | None = None,
@@ -112,6 +114,7 @@ def parametrize_with_checks(
         "backbone": backbone,
         "dataset": dataset,
         "evaluator": evaluator,
+        "corruption": corruption,
         "executor": executor,
         "hook": hook,
     }

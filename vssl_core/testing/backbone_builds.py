@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vssl_core.draws import equal_draws
 from vssl_core.interfaces import Backbone
 from vssl_core.seeding import key_seed
 from vssl_core.testing.component import Component
@@ -57,7 +58,7 @@ class BackboneSubject(Component):
 
     def build(self, *, seed: int = 0, clip: ClipSpec | None = None) -> Backbone:
         """A new backbone with the weights that this seed gives, whatever was drawn before."""
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), equal_draws():
             torch.manual_seed(key_seed("backbone", seed))
             backbone: Backbone = self.cls(self.options, clip or self.clip)
         return backbone

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import copy
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vssl_core import cost
 from vssl_core.checkpoint import load_weights, save_weights
+from vssl_core.draws import equal_draws
 from vssl_core.interfaces import Backbone
 from vssl_core.seeding import key_seed
 from vssl_core.testing.backbone_builds import BackboneSubject, clips, difference, train_steps
+from vssl_core.testing.fake_device import DEVICE, fake_device, first_line, stays_behind
 from vssl_core.testing.file_events import recorded
 from vssl_core.testing.outcome import CheckFailed, CheckSkipped
 from vssl_core.testing.process_state import GENERATORS, disturbed, torch_draws, unchanged
 
 __all__ = ["STATE_CHECKS"]
+
+_DRAWN_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.MultiheadAttention)
+"""Layers whose weights torch draws."""
 
 
 def check_provides_is_a_set_of_words(subject: BackboneSubject) -> None:
@@ -38,8 +41,10 @@ def check_provides_is_a_set_of_words(subject: BackboneSubject) -> None:
 
 
 def check_seed_decides_the_weights(subject: BackboneSubject) -> None:
-    """Weights are a function of torch's seed: equal for equal seeds, different for different ones."""
-    torch.use_deterministic_algorithms(True)  # fills new memory with NaN, so that what nobody set shows
+    """Weights are a function of torch's seed: equal for equal seeds, every layer's different for others."""
+    torch.use_deterministic_algorithms(True)
+    memory: Any = torch.utils.deterministic
+    memory.fill_uninitialized_memory = True  # with NaN, so that what nobody set shows
     with disturbed(1):
         first = subject.build()
     with disturbed(2):
@@ -62,6 +67,12 @@ def check_seed_decides_the_weights(subject: BackboneSubject) -> None:
             "expected the seed to decide about the initial weights, but two seeds give the same; do not seed "
             "in __init__, the core does."
         )
+    if brought := _brought_along(first, third):
+        raise CheckFailed(
+            f"expected weights to be drawn anew for every seed, but {', '.join(brought[:4])} are the same "
+            "for two seeds; weights that were trained before are loaded by the user (option `weights`); "
+            "what is fixed is a buffer or has no gradient."
+        )
 
 
 def check_building_leaves_the_process_alone(subject: BackboneSubject) -> None:
@@ -69,7 +80,7 @@ def check_building_leaves_the_process_alone(subject: BackboneSubject) -> None:
     after = []
     with recorded() as events, unchanged("building the backbone", generators=("random", "numpy.random")):
         for seed in (1, 2):
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), equal_draws():
                 torch.manual_seed(key_seed("backbone", seed))
                 subject.cls(subject.options, subject.clip)
                 after.append(torch_draws())
@@ -199,21 +210,17 @@ def check_everything_moves_with_the_module(subject: BackboneSubject) -> None:
     backbone = subject.copy().eval()
     video = clips(2, subject.clip)
     try:
-        with warnings.catch_warnings(), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-            warnings.simplefilter("ignore")  # of layers that prepare their weights for a GPU
-            # No GPU is needed: fake tensors have a device and a shape, and no values.
-            _replace_tensors(backbone, torch.device("cuda"))
-            output = backbone.forward_features(torch.empty(video.shape, device="cuda"))
+        with fake_device(backbone), torch.no_grad():
+            output = backbone.forward_features(torch.empty(video.shape, device=DEVICE))
             place = output.device.type
     except Exception as error:
-        if "same device" in str(error):
+        if stays_behind(error):
             raise CheckFailed(
                 f"expected the backbone to work on another device, but a tensor stays on the CPU ({error}); "
                 "register_buffer what is kept, and give device=video.device to what is made."
             ) from error
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckSkipped(f"this network cannot be followed without a GPU: {first}") from error
-    if place != "cuda":
+        raise CheckSkipped(f"this network cannot be followed without a GPU: {first_line(error)}") from error
+    if place != DEVICE.type:
         raise CheckFailed(f"expected features where the clips are; got them on {place}.")
 
 
@@ -235,6 +242,17 @@ def _apart(first: Backbone, second: Backbone) -> list[str]:
     one, other = first.state_dict(), second.state_dict()
     names = dict.fromkeys([*one, *other])
     return [n for n in names if n not in one or n not in other or not torch.equal(one[n], other[n])]
+
+
+def _brought_along(one: Backbone, other: Backbone) -> list[str]:
+    """Trainable weights of layers that are equal in both, and hold more than the few values of a pattern."""
+    weights, found = dict(other.named_parameters()), []
+    for prefix, module in one.named_modules():
+        for name, weight in module.named_parameters(prefix, recurse=False):
+            of_a_layer = isinstance(module, _DRAWN_LAYERS) and weight.requires_grad and weight.ndim > 1
+            if of_a_layer and torch.equal(weight, weights[name]):
+                found += [name] if len(weight.unique()) > max(8, weight.numel() // 10) else []
+    return found
 
 
 def _modes(backbone: Backbone) -> dict[str, bool]:
@@ -267,16 +285,6 @@ def _order_of_calls(backbone: Backbone, stages: Mapping[str, nn.Module], video: 
     for handle in handles:
         handle.remove()
     return order
-
-
-def _replace_tensors(backbone: Backbone, device: torch.device) -> None:
-    """Put parameters and buffers of the same shapes on `device` in place of the network's own."""
-    for module in backbone.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            fake = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
-            module._parameters[name] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
-        for name, buffer in module.named_buffers(recurse=False):
-            module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device=device)
 
 
 STATE_CHECKS = (

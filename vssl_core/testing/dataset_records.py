@@ -104,6 +104,18 @@ def check_ids_are_names(subject: DatasetSubject) -> None:
             raise CheckFailed(f"expected distinct ids; {twice!r} stands more than once in {split!r}.")
 
 
+def check_a_split_lists_no_video_twice(subject: DatasetSubject) -> None:
+    """No file, or the same span of one, stands in a split under two ids: it would count twice."""
+    for split in SPLITS:
+        records = subject.seen.records(split)
+        if twice := _twice([(str(Path(r.path).resolve()), r.span_seconds) for r in records]):
+            ids = [r.video_id for r in records if (str(Path(r.path).resolve()), r.span_seconds) == twice]
+            raise CheckFailed(
+                f"expected every video once, but in {split!r} the ids {' and '.join(map(repr, ids[:2]))} "
+                f"are the same span of the file {twice[0]!r}; it would count {len(ids)} times."
+            )
+
+
 def check_splits_share_no_video(subject: DatasetSubject) -> None:
     """No id, no file and no content of a file stands in two splits."""
     records = subject.seen.all_records()
@@ -286,6 +298,7 @@ RECORD_CHECKS = (
     check_records_are_well_formed,
     check_labels_index_the_classes,
     check_ids_are_names,
+    check_a_split_lists_no_video_twice,
     check_splits_share_no_video,
     check_splits_share_no_group,
     check_the_core_takes_the_index,

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from vssl_core.interfaces import Metric
-from vssl_core.testing.evaluator_target import target
-from vssl_core.testing.evaluator_trials import LABELLINGS, EvaluatorSubject, Trial, Variant, is_measured
+from vssl_core.testing.evaluator_target import NUM_CLASSES, target
+from vssl_core.testing.evaluator_trials import LABELLINGS, EvaluatorSubject, Trial, Variant
 from vssl_core.testing.outcome import CheckFailed
+from vssl_core.units import is_measured
 
 __all__ = ["FAIRNESS_CHECKS"]
 
+_NEAR = 1.0  # per cent: chance levels that are meant to be the same
 _ROUNDING = 1e-3  # of a value: what other batches round away
 _CHOICE = "the test part is for the final scoring alone: fit on data.train, choose on data.validation"
 
@@ -44,6 +46,36 @@ def check_equal_runs_give_equal_scores(subject: EvaluatorSubject) -> None:
     """The same seed gives the same result, whatever Python's and NumPy's global generators hold."""
     advice = "draw from generators seeded with context.seed (vssl_core.generator), or from torch's"
     _compare(subject.plain, subject.trial("again"), "in a second run", advice, share=1e-6)
+
+
+def check_another_network_gets_its_own_scores(subject: EvaluatorSubject) -> None:
+    """The weights under test decide, and nothing is kept of a network that was evaluated before.
+
+    A second network gets other scores than the first one, and those that it gets where it is the first.
+    """
+    plain, other = subject.plain, subject.trial("other")
+    shares = [n for n, m in plain.result.metrics.items() if m.unit == "%" and m.chance is not None]
+    if shares and _alike(plain, other) and _alike(plain, subject.trial("another")):
+        raise CheckFailed(
+            f"expected {shares[0]!r} to depend on the weights of the backbone, but networks of three seeds "
+            "get the same value for every video; score features of the backbone that is given, and keep "
+            "nothing of one for the next."
+        )
+    if subject.anew is not None:
+        advice = "keep features in part.features or data.keep, and nothing in the module or the class"
+        afresh = subject.trial("other_afresh")
+        _compare(afresh, other, "when another network was evaluated before", advice, share=1e-6)
+
+
+def _alike(one: Trial, other: Trial) -> bool:
+    """Whether no metric of two trials differs, for no video."""
+    if one.result.metrics.keys() != other.result.metrics.keys():
+        return False
+    return all(
+        metric.value == other.result.metrics[name].value and one.per_video(name) == other.per_video(name)
+        for name, metric in one.result.metrics.items()
+        if not is_measured(metric.unit)
+    )
 
 
 def check_scores_do_not_depend_on_batches(subject: EvaluatorSubject) -> None:
@@ -99,8 +131,8 @@ def _check_hits(subject: EvaluatorSubject, name: str, metric: Metric) -> None:
     """Values of the videos whose labels are turned: a prediction agrees with one of three labels at most."""
     trials = [subject.plain, subject.trial("both"), subject.trial("both_further")]
     hits = [_turned_videos(trial, name) for trial in trials]
-    if not all(hits):
-        return
+    if not all(hits) or (hits[0] == hits[1] == hits[2] and not _guesses_classes(metric)):
+        return  # a share that no label is for, such as finding another clip of a video
     means = [float(np.mean(values)) for values in hits]
     good = means if metric.higher_is_better else [100.0 - mean for mean in means]
     if _guesses_one(metric) and sum(good) > 130.0:
@@ -137,6 +169,11 @@ def _guesses_one(metric: Metric) -> bool:
     return metric.chance is not None and 0.0 < metric.chance < 20.0
 
 
+def _guesses_classes(metric: Metric) -> bool:
+    """False where the chance level says that something else is guessed than a class of the target."""
+    return metric.chance is None or abs(metric.chance - 100.0 / NUM_CLASSES) < _NEAR
+
+
 def check_data_is_not_changed(subject: EvaluatorSubject) -> None:
     """Features and labels, which other evaluators of the cell share, are not changed in place."""
     if changed := subject.plain.notebook.changed():
@@ -158,7 +195,7 @@ def _compare(one: Trial, other: Trial, when: str, advice: str, *, share: float =
         names = sorted(one.result.metrics.keys() ^ other.result.metrics.keys())
         raise CheckFailed(f"expected the same metrics, but {when} {', '.join(names)} came or went.")
     for name, metric in one.result.metrics.items():
-        if is_measured(metric):
+        if is_measured(metric.unit):
             continue
         _compare_values(name, metric, other.result.metrics[name], when, advice, share)
         before, after = one.per_video(name), other.per_video(name)
@@ -197,7 +234,7 @@ def _compare_kept(subject: EvaluatorSubject, variant: Variant, when: str) -> Non
     one, other = subject.plain, subject.trial(variant)
     for name, metric in one.result.metrics.items():
         before, after = one.per_video(name), other.per_video(name)
-        if before is None or after is None or is_measured(metric):
+        if before is None or after is None or is_measured(metric.unit):
             continue
         ids = sorted(target().kept & before.keys())
         if variant == "one_class" and metric.unit == "%":  # values may be weighted by the sizes of classes
@@ -229,6 +266,7 @@ FAIRNESS_CHECKS = (
     check_test_videos_come_last,
     check_test_videos_are_scored_by_even_clips,
     check_equal_runs_give_equal_scores,
+    check_another_network_gets_its_own_scores,
     check_scores_do_not_depend_on_batches,
     check_scores_do_not_depend_on_the_order_of_videos,
     check_scores_do_not_depend_on_other_videos,

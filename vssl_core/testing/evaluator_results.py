@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vssl_core.digests import DIGESTS
 from vssl_core.errors import ContractError
 from vssl_core.evaluate import check_result
 from vssl_core.files import read_json
-from vssl_core.interfaces import Metric
-from vssl_core.store import CellFolder, per_video_file
+from vssl_core.interfaces import Evaluator, Metric
+from vssl_core.store import TARGET, CellFolder, per_video_file
 from vssl_core.testing.evaluator_target import NUM_CLASSES, target
 from vssl_core.testing.evaluator_trials import EvaluatorSubject
 from vssl_core.testing.outcome import CheckFailed
 
 __all__ = ["RESULT_CHECKS"]
 
-_OF_THE_CORE = {"request.json", "result.json"}
+_OF_THE_CORE = {"request.json", "result.json", TARGET, DIGESTS}
+_SAME = {"rel_tol": 1e-6, "abs_tol": 1e-6}
 
 
 def check_metrics_are_numbers(subject: EvaluatorSubject) -> None:
@@ -33,10 +37,10 @@ def check_metrics_are_numbers(subject: EvaluatorSubject) -> None:
             raise CheckFailed(f"expected a name and a Metric for each score; got {name!r}: {metric!r}.")
         if not _is_number(metric.value):
             raise CheckFailed(f"expected {name!r} to be a finite number; got {metric.value!r}.")
-        if not isinstance(metric.unit, str) or not isinstance(metric.higher_is_better, bool):
+        if not isinstance(metric.unit, str) or not isinstance(metric.higher_is_better, bool | None):
             raise CheckFailed(
-                f"expected a unit in words and higher_is_better True or False for {name!r}; got "
-                f"{metric.unit!r} and {metric.higher_is_better!r}."
+                f"expected a unit in words and higher_is_better True, False or None for {name!r}; "
+                f"got {metric.unit!r} and {metric.higher_is_better!r}."
             )
         if metric.chance is not None and not _is_number(metric.chance):
             raise CheckFailed(
@@ -105,9 +109,10 @@ def check_result_can_be_stored(subject: EvaluatorSubject) -> None:
     if len(set(files)) < len(files):
         raise CheckFailed(f"expected names of metrics that give different file names; got {files}.")
     with tempfile.TemporaryDirectory(prefix="vssl-check-") as folder:
-        path = Path(folder)
+        cell = CellFolder(Path(folder), "cell")
+        path = cell.path / "evaluations" / "checked"
         try:
-            CellFolder(path, "cell").write_evaluation(path, result, [], {})
+            cell.write_evaluation(path, result, [])
             curves = read_json(path / "result.json")["curves"]
         except Exception as error:
             raise CheckFailed(
@@ -134,6 +139,65 @@ def check_writes_stay_in_its_folder(subject: EvaluatorSubject) -> None:
         )
 
 
+def check_metrics_can_be_recomputed(subject: EvaluatorSubject) -> None:
+    """`recompute`, where there is one, gives the metrics from the arrays as they are read from the disk."""
+    if subject.cls.recompute is Evaluator.recompute:
+        return
+    result = subject.plain.result
+    try:
+        found = subject.cls(subject.options).recompute(_read_back(result.arrays))
+    except Exception as error:
+        raise CheckFailed(
+            f"expected recompute to give metrics from arrays {', '.join(result.arrays) or 'of no name'}, but "
+            f"{type(error).__name__}: {error}. Use nothing but the arrays and the options."
+        ) from error
+    if not found or not all(isinstance(metric, Metric) for metric in found.values()):
+        raise CheckFailed(f"expected recompute to give one metric at least; got {found!r}.")
+    for name, metric in found.items():
+        if name not in result.metrics:
+            raise CheckFailed(f"expected recompute to give metrics of evaluate; {name!r} is none of them.")
+        for part, old, new in _differing(result.metrics[name], metric):
+            raise CheckFailed(
+                f"expected recompute to give {part} of {name!r} as evaluate does, {old}; got {new}. Compute "
+                "the metrics of evaluate from the arrays that it stores, in their types."
+            )
+    first, given = next(name for name in result.metrics if name in found), next(iter(found))
+    if given != first:
+        raise CheckFailed(
+            f"expected recompute to give {first!r} first, as evaluate does; got {given!r}. The first "
+            "metric is what tables show."
+        )
+
+
+def _read_back(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What comes back of arrays that were written to files."""
+    found = {}
+    for name, array in arrays.items():
+        file = io.BytesIO()
+        np.save(file, np.asarray(array), allow_pickle=False)
+        found[name] = np.load(io.BytesIO(file.getvalue()), allow_pickle=False)
+    return found
+
+
+def _differing(one: Metric, other: Metric) -> Iterator[tuple[str, Any, Any]]:
+    """What of a metric another one says otherwise: (what, one's, the other's)."""
+    if not isclose(one.value, other.value, **_SAME):
+        yield "the value", one.value, other.value
+    if (one.chance is None) != (other.chance is None) or not isclose(
+        one.chance or 0.0, other.chance or 0.0, **_SAME
+    ):
+        yield "the chance level", one.chance, other.chance
+    for part in ("unit", "higher_is_better"):
+        if getattr(one, part) != getattr(other, part):
+            yield part, getattr(one, part), getattr(other, part)
+    if (one.per_video is None) != (other.per_video is None):
+        yield "values per video", one.per_video, other.per_video
+    elif one.per_video is not None and other.per_video is not None:
+        before, after = np.asarray(one.per_video, float), np.asarray(other.per_video, float)
+        if before.shape != after.shape or not np.allclose(before, after, rtol=1e-6, atol=1e-6):
+            yield "values per video", before, after
+
+
 def _is_number(value: Any) -> bool:
     return (
         isinstance(value, int | float | np.number)
@@ -147,5 +211,6 @@ RESULT_CHECKS = (
     check_values_per_video_fit,
     check_scored_videos_are_the_test_videos,
     check_result_can_be_stored,
+    check_metrics_can_be_recomputed,
     check_writes_stay_in_its_folder,
 )

@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from vssl_core.data import Index
 from vssl_core.evaluate import FeatureStore, TargetData, evaluate_copy
-from vssl_core.interfaces import Backbone, EvaluationResult, Metric
+from vssl_core.interfaces import EvaluationResult
+from vssl_core.options import build_options
+from vssl_core.precision import deterministic
 from vssl_core.testing.component import Component
-from vssl_core.testing.evaluator_target import NUM_CLASSES, ColourBackbone, target
+from vssl_core.testing.evaluator_company import colour_backbone, named_cells, named_parts
+from vssl_core.testing.evaluator_target import NUM_CLASSES, target
 from vssl_core.testing.evaluator_watch import Notebook, WatchedData
 from vssl_core.testing.file_events import Events, recorded
 from vssl_core.testing.outcome import CheckFailed
 from vssl_core.testing.process_state import disturbed, preserved, unchanged
 
-__all__ = ["LABELLINGS", "EvaluatorSubject", "Trial", "Variant", "is_measured"]
+__all__ = ["LABELLINGS", "EvaluatorSubject", "Trial", "Variant"]
 
 Variant = Literal[
-    "plain", "again", "recut", "reordered", "loud", "first", "second", "both", "both_further", "one_class"
+    "plain",
+    "again",
+    "recut",
+    "reordered",
+    "loud",
+    "first",
+    "second",
+    "both",
+    "both_further",
+    "one_class",
+    "other",
+    "another",
+    "other_afresh",
 ]
 
 LABELLINGS: tuple[Variant, ...] = ("first", "second", "both", "both_further")
 """Variants in which labels of test videos are turned: of either half, of both, of both by another number."""
 
-_TIMES = {
-    "ns",
-    "us",
-    "µs",
-    "ms",
-    "s",
-    "sec",
-    "second",
-    "seconds",
-    "min",
-    "minutes",
-    "h",
-    "hours",
-    "fps",
-    "hz",
-}
-_SIZES = {"b", "kb", "mb", "gb", "kib", "mib", "gib", "bytes", "j", "w", "wh"}
+_OTHER_NETWORKS: Mapping[Variant, str] = {"other": "x", "another": "y", "other_afresh": "x"}
+"""Variants with the weights of another cell; the last by a class that has evaluated nothing before."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,21 @@ class EvaluatorSubject(Component):
         return {}
 
     @property
+    def options(self) -> Any:
+        """See `Component.options`; networks stand in for cells of which none is named."""
+        return self._options_of(self.cls)
+
+    def _options_of(self, cls: Any) -> Any:
+        return build_options(
+            cls.Options, {**named_cells(cls, self.values), **self.values}, owner=self.ref.kind
+        )
+
+    @cached_property
+    def anew(self) -> Any:
+        """The class from its file once more, with all that its module keeps as at the start; None."""
+        return _made_anew(self.cls)
+
+    @property
     def plain(self) -> Trial:
         """The target as it is."""
         return self.trial("plain")
@@ -114,17 +132,23 @@ class EvaluatorSubject(Component):
         return self._trials[variant]
 
     def _run(self, variant: Variant) -> Trial:
-        around, notebook = target().around, Notebook()
+        around, notebook = replace(target().around, cell=colour_backbone), Notebook()
         data = TargetData(_index(variant), around=around, store=FeatureStore())
         watched = WatchedData(data, notebook, recut=variant == "recut")
         folder = self._home / variant
         folder.mkdir()
-        evaluator, disturbance = self.cls(self.options), ""
-        with preserved(), disturbed(12 if variant == "again" else 11), recorded() as events:
-            torch.use_deterministic_algorithms(True)  # as the core does on a CPU
+        cls = self.anew if variant == "other_afresh" else self.cls
+        options = self._options_of(cls)
+        evaluator, parts = cls(options), named_parts(cls, options)
+        backbone = colour_backbone(_OTHER_NETWORKS.get(variant, ""))
+        disturbance = ""
+        shaken = disturbed(12 if variant == "again" else 11)
+        with preserved(), shaken, deterministic(torch.device("cpu")), recorded() as events:
             try:
                 with unchanged("evaluate", generators=()):
-                    result = evaluate_copy(evaluator, _backbone(), watched, around=around, folder=folder)
+                    result = evaluate_copy(
+                        evaluator, backbone, watched, around=around, folder=folder, parts=parts
+                    )
             except CheckFailed as failed:
                 disturbance = str(failed)
         if not isinstance(result, EvaluationResult):
@@ -132,16 +156,25 @@ class EvaluatorSubject(Component):
         return Trial(result, notebook, events, folder, disturbance)
 
 
-def is_measured(metric: Metric) -> bool:
-    """True for times, rates and sizes, which no two runs share."""
-    unit = metric.unit.lower().strip()
-    return unit in _TIMES | _SIZES or "/s" in unit or "per second" in unit
-
-
-def _backbone() -> Backbone:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return ColourBackbone(None, target().around.protocol.clip.spec())
+def _made_anew(cls: Any) -> Any:
+    """The class that its file gives when it is run once more; None where it cannot be."""
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None)
+    if module is None or file is None or "<" in cls.__qualname__ or cls.__module__ == "__main__":
+        return None
+    inside = list(getattr(module, "__path__", [])) or None
+    spec = importlib.util.spec_from_file_location(cls.__module__, file, submodule_search_locations=inside)
+    if spec is None or spec.loader is None:
+        return None
+    again = importlib.util.module_from_spec(spec)
+    sys.modules[cls.__module__] = again
+    try:
+        spec.loader.exec_module(again)
+        return attrgetter(cls.__qualname__)(again)
+    except Exception:  # noqa: BLE001  what can be run once alone is not wrong for that
+        return None
+    finally:
+        sys.modules[cls.__module__] = module
 
 
 def _index(variant: Variant) -> Index:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from torch import Tensor
 
+from vssl_core.corrupted import Order
+from vssl_core.corruption import Corruption
 from vssl_core.interfaces import Backbone, EvaluationData, EvaluationPart
+from vssl_core.types import ClipSpec
 
 __all__ = ["Access", "Notebook", "WatchedData"]
 
 Part = Literal["train", "validation", "test"]
+Batch = TypeVar("Batch", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Access:
 
     Args:
         part: Of what.
-        what: `opened`, `batches` or `features`.
+        what: `opened`, `batches`, `frames`, `features`, `subset` or `corrupted`.
         train: Whether random training clips were asked for.
         after_test: Whether the test part had been opened before.
     """
@@ -78,6 +82,27 @@ class WatchedPart(EvaluationPart):
         given = self._inner.batches(batch_size=batch_size, epoch=epoch, train=train, num_clips=num_clips)
         return given if train or not self._recut else _recut(given, num_clips)
 
+    def subset(self, rows: Sequence[int]) -> EvaluationPart:
+        """See `EvaluationPart.subset`."""
+        self._notebook.note(self._part, "subset")
+        return WatchedPart(self._inner.subset(rows), self._part, self._notebook, recut=self._recut)
+
+    def corrupted(
+        self, corruption: Corruption | None, *, severity: int = 1, order: Order = "native", seed: int = 0
+    ) -> EvaluationPart:
+        """See `EvaluationPart.corrupted`."""
+        self._notebook.note(self._part, "corrupted")
+        inner = self._inner.corrupted(corruption, severity=severity, order=order, seed=seed)
+        return WatchedPart(inner, self._part, self._notebook, recut=self._recut)
+
+    def frames(
+        self, clip: ClipSpec, *, batch_size: int, num_clips: int = 1
+    ) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """See `EvaluationPart.frames`."""
+        self._notebook.note(self._part, "frames")
+        given = self._inner.frames(clip, batch_size=batch_size, num_clips=num_clips)
+        return _recut(given, num_clips) if self._recut else given
+
     def features(self, backbone: Backbone, *, num_clips: int) -> np.ndarray:
         """See `EvaluationPart.features`."""
         self._notebook.note(self._part, "features")
@@ -89,7 +114,7 @@ class WatchedData(EvaluationData):
     """Evaluation data that notes what it is asked for. A copy of it is itself: its latch has no twin."""
 
     def __init__(self, inner: EvaluationData, notebook: Notebook, *, recut: bool) -> None:
-        self.classes = inner.classes
+        self.classes, self.name = inner.classes, inner.name
         self._inner, self._notebook, self._recut = inner, notebook, recut
 
     def __copy__(self) -> WatchedData:
@@ -110,6 +135,13 @@ class WatchedData(EvaluationData):
         self._notebook.note("validation", "opened")
         return WatchedPart(self._inner.validation, "validation", self._notebook, recut=self._recut)
 
+    @property
+    def train_and_validation(self) -> EvaluationPart:
+        """See `EvaluationData.train_and_validation`."""
+        self._notebook.note("train", "opened")
+        self._notebook.note("validation", "opened")
+        return WatchedPart(self._inner.train_and_validation, "train", self._notebook, recut=self._recut)
+
     def test(self) -> EvaluationPart:
         """See `EvaluationData.test`."""
         self._notebook.note("test", "opened")
@@ -118,15 +150,13 @@ class WatchedData(EvaluationData):
         return WatchedPart(part, "test", self._notebook, recut=self._recut)
 
 
-def _recut(
-    batches: Iterator[tuple[Tensor, Tensor, np.ndarray]], num_clips: int
-) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
+def _recut(batches: Iterator[Batch], num_clips: int) -> Iterator[Batch]:
     """The same clips in the same order, in batches of two, one, three and again two videos."""
     sizes = (2, 1, 3)
     turn = 0
-    for video_NCTHW, labels_N, rows_N in batches:
+    for batch in batches:
         start = 0
-        while start < len(rows_N):
+        while start < len(batch[0]):
             end = start + sizes[turn % len(sizes)] * num_clips
-            yield video_NCTHW[start:end], labels_N[start:end], rows_N[start:end]
+            yield cast(Batch, tuple(part[start:end] for part in batch))
             start, turn = end, turn + 1

@@ -155,10 +155,12 @@ def _settings() -> dict[str, Any]:
         "torch's default device": torch.get_default_device(),
         "gradients enabled": torch.is_grad_enabled(),
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "filling of new memory": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         "torch's threads": torch.get_num_threads(),
         "float32 matmul precision": torch.get_float32_matmul_precision(),
         "cudnn.benchmark": torch.backends.cudnn.benchmark,
         "cudnn.deterministic": torch.backends.cudnn.deterministic,
+        "oneDNN": torch.backends.mkldnn.enabled,
         "anomaly detection": torch.is_anomaly_enabled(),
         "autocast on the CPU": torch.is_autocast_enabled("cpu"),
         "numpy's treatment of errors": np.geterr(),
@@ -188,10 +190,14 @@ def _restore(settings: dict[str, Any], generators: dict[str, Any]) -> None:
         ),
         "gradients enabled": torch.set_grad_enabled,
         "deterministic algorithms": torch.use_deterministic_algorithms,
+        "filling of new memory": lambda value: setattr(
+            torch.utils.deterministic, "fill_uninitialized_memory", value
+        ),
         "torch's threads": torch.set_num_threads,
         "float32 matmul precision": torch.set_float32_matmul_precision,
         "cudnn.benchmark": lambda value: setattr(torch.backends.cudnn, "benchmark", value),
         "cudnn.deterministic": lambda value: setattr(torch.backends.cudnn, "deterministic", value),
+        "oneDNN": lambda value: setattr(torch.backends.mkldnn, "enabled", value),
         "anomaly detection": torch.set_anomaly_enabled,
         "autocast on the CPU": lambda value: torch.set_autocast_enabled("cpu", value),
         "numpy's treatment of errors": lambda value: np.seterr(**value),

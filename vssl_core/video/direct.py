@@ -84,7 +84,13 @@ class DirectPackets:
         parts = (self.offsets[start:], self.sizes[start:], self.pts[start:])
         for offset, size, pts in zip(*(part.tolist() for part in parts), strict=True):
             file.seek(offset)
-            packet: Any = av.Packet(file.read(size))
+            data = file.read(size)
+            if len(data) != size:
+                raise OSError(f"the file ends before byte {offset + size}, where a packet ends")
+            # Allocated by FFmpeg: decoders read beyond the end of a packet and need zeros there, which
+            # a packet that stands on Python's bytes does not have.
+            packet: Any = av.Packet(size)
+            packet.update(data)
             packet.pts = pts
             yield packet
 

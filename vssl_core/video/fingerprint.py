@@ -18,6 +18,7 @@ import numpy as np
 from vssl_core.errors import VideoError
 from vssl_core.files import file_sha256
 from vssl_core.video.decode import decode_some
+from vssl_core.video.pixels import grey
 from vssl_core.video.scan import scan
 from vssl_core.video.table import FrameTable
 
@@ -38,6 +39,7 @@ def fingerprint(path: str) -> dict[str, Any]:
 
     Raises:
         OSError: The file cannot be read.
+        VideoError: It cannot be decoded for a reason that may pass.
     """
     found: dict[str, Any] = {"sha256": file_sha256(Path(path)), "hashes": ""}
     try:
@@ -46,6 +48,8 @@ def fingerprint(path: str) -> dict[str, Any]:
         times = np.arange(min(_MOST, int(seconds[-1] / STEP_SECONDS) + 1)) * STEP_SECONDS
         found["hashes"] = frame_hashes(small_frames(path, table, nearest(seconds, times))).tobytes().hex()
     except VideoError as error:
+        if error.passing:
+            raise
         found["undecodable"] = error.reason
     return found
 
@@ -69,8 +73,8 @@ def small_frames(path: str, table: FrameTable, wanted: Sequence[int] | np.ndarra
     small: dict[int, np.ndarray] = {}
 
     def sink(number: int, frame: Any) -> None:
-        grey = np.rot90(frame.reformat(format="gray").to_ndarray(), -table.rotation // 90)
-        small[number] = cv2.resize(np.ascontiguousarray(grey), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        upright = np.ascontiguousarray(np.rot90(grey(frame), -table.rotation // 90))
+        small[number] = cv2.resize(upright, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
 
     decode_some(path, table, np.unique(index).tolist(), sink)
     return np.stack([small[number] for number in index.tolist()])

@@ -87,9 +87,13 @@ def _boxes(read: _Read, size: int) -> str | None:
 
 
 def _chunks(read: _Read, size: int) -> str | None:
-    """AVI: the RIFF form says its length, and the chunks of its `movi` list follow one another."""
+    """AVI: the RIFF form says its length, and the chunks of its `movi` list follow one another.
+
+    Some writers count the form's own 8 bytes. Then all chunks decide, to the last byte of the file.
+    """
     end = 8 + int.from_bytes(read(4, 4), "little")
-    if size < end < 0xFFFFFFF8:  # recorders that were never stopped leave 0 or all ones
+    short = size < end < 0xFFFFFFF8  # recorders that were never stopped leave 0 or all ones
+    if short and end != size + 8:
         return _cut("the AVI", end, size)
     offset = 12
     while offset + 12 <= size:
@@ -98,9 +102,11 @@ def _chunks(read: _Read, size: int) -> str | None:
             return _broken("a chunk of the AVI", offset)
         length = int.from_bytes(head[4:8], "little")
         if head[:4] == b"LIST" and head[8:] == b"movi":
-            return _movie(read, offset + 12, min(offset + 8 + length, size))
+            reason = _movie(read, offset + 12, min(offset + 8 + length, size))
+            if reason or not short:
+                return reason
         offset += 8 + length + length % 2
-    return None
+    return _cut("the AVI", end, size) if short and offset not in (size, size + 1) else None
 
 
 def _movie(read: _Read, offset: int, end: int) -> str | None:

@@ -1,4 +1,4 @@
-"""From a decoded frame to RGB bytes: colour, size, rotation."""
+"""From a decoded frame to RGB bytes (colour, size, rotation), or to grey ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-__all__ = ["RESIZE", "shown_size", "write_rgb"]
+__all__ = ["RESIZE", "grey", "shown_size", "write_rgb"]
 
 RESIZE = "swscale bilinear antialiased accurate_rnd bitexact gbrp"
 
@@ -34,9 +34,7 @@ def write_rgb(frame: Any, rotation: int, out_HWC: np.ndarray) -> None:
     """
     target = np.rot90(out_HWC, rotation // 90) if rotation else out_HWC  # the frame stands as it was coded
     height, width = target.shape[:2]
-    reformatter = getattr(_PER_THREAD, "reformatter", None)
-    if reformatter is None:
-        reformatter = _PER_THREAD.reformatter = VideoReformatter()
+    reformatter = _reformatter()
     if (width, height) == (frame.width, frame.height):
         if frame.format.name == "argb":  # raw packed frames: swscale would take longer than decoding
             argb = _rows(frame.planes[0])[:height, : width * 4].reshape(height, width, 4)
@@ -52,6 +50,19 @@ def write_rgb(frame: Any, rotation: int, out_HWC: np.ndarray) -> None:
     )
     green, blue, red = (_rows(plane) for plane in planar.planes)
     target[:] = cv2.merge((red, green, blue))[:height, :width]
+
+
+def grey(frame: Any) -> np.ndarray:
+    """The grey levels (H, W) uint8 of a decoded frame, as it was coded."""
+    plane = _reformatter().reformat(frame, format="gray", threads=1).planes[0]
+    return _rows(plane)[: frame.height, : frame.width]
+
+
+def _reformatter() -> Any:
+    reformatter = getattr(_PER_THREAD, "reformatter", None)
+    if reformatter is None:
+        reformatter = _PER_THREAD.reformatter = VideoReformatter()
+    return reformatter
 
 
 def _rows(plane: Any) -> np.ndarray:

@@ -21,13 +21,13 @@ from vssl_core.video.decoders import find_decoder
 from vssl_core.video.pixels import shown_size
 from vssl_core.video.pyav_decoder import pyav_versions
 from vssl_core.video.scan import scan
-from vssl_core.video.source import Stamp, stamp
+from vssl_core.video.source import Stamp, stamp, unreadable
 from vssl_core.video.table import FrameTable
 
 __all__ = ["FrameReader"]
 
 _TABLE_BYTES = 64 << 20  # tables kept in memory; about 7,000 short videos
-_NOTE_VERSION = 1
+_NOTE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class FrameReader:
             with Path(file.path).open("rb") as content:
                 digest = hashlib.file_digest(content, "blake2b").digest()
         except OSError as error:
-            raise VideoError(file.path, f"it cannot be read: {error.strerror or error}") from error
+            raise unreadable(file.path, error) from error
         note = {"valid_for": _valid_for(file), "table": table.to_json(), "digest": digest.hex()}
         self.cache.keep_note(_note_key(file), note)
         return _Known(table, digest)

@@ -22,7 +22,7 @@ from vssl_core.errors import VideoError
 from vssl_core.video.decode import decode_all
 from vssl_core.video.direct import DirectPackets, stands_at
 from vssl_core.video.integrity import damage
-from vssl_core.video.source import Source, frames, opened
+from vssl_core.video.source import Source, frames, opened, unreadable
 from vssl_core.video.table import FrameTable, Key
 
 __all__ = ["scan", "scan_whole"]
@@ -59,9 +59,9 @@ def scan(path: str) -> FrameTable:
     """Make the table of a file.
 
     Raises:
-        VideoError: The file is no video, gives no frame, or is seen to be damaged.
+        VideoError: The file is no video, gives no frame, is seen to be damaged, or cannot be read.
     """
-    return _scanned(path)[0]
+    return _readable(path)[0]
 
 
 def scan_whole(path: str) -> FrameTable:
@@ -70,10 +70,17 @@ def scan_whole(path: str) -> FrameTable:
     Raises:
         VideoError: The file is no video, gives no frame, or is damaged.
     """
-    table, is_decoded = _scanned(path)
+    table, is_decoded = _readable(path)
     if not is_decoded:
         decode_all(path, table, lambda index, frame: None)
     return table
+
+
+def _readable(path: str) -> tuple[FrameTable, bool]:
+    try:
+        return _scanned(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _scanned(path: str) -> tuple[FrameTable, bool]:
@@ -187,6 +194,8 @@ def _with_direct(table: FrameTable, source: Source, packets: list[_Packet]) -> F
 
 
 def _direct(source: Source, packets: list[_Packet]) -> DirectPackets | None:
+    if source.codec == "mpeg4" and source.decoder.codec_tag != "mp4v":
+        return None  # by a container's tag FFmpeg takes another transform, and the frames are others
     offsets = [packet.offset for packet in packets if packet.offset is not None and not packet.discard]
     if len(offsets) < len(packets):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,16 @@ from av.stream import Disposition
 
 from vssl_core.errors import VideoError
 
-__all__ = ["Source", "Stamp", "frames", "opened", "stamp"]
+__all__ = ["Source", "Stamp", "frames", "opened", "stamp", "unreadable"]
 
 # Containers by which FFmpeg plays things that are no video file: text as a terminal's screen, single
 # pictures, lists of other files.
 _NO_VIDEO = {"tty", "bin", "xbin", "adf", "idf", "image2", "hls", "dash", "concat", "ffmetadata", "lavfi"}
+
+# Errors of the system, which say nothing of a file's content. FFmpeg gives the same numbers for some
+# damage; `vssl_core.video.second_try` tells the two apart.
+_PASSING = {errno.EAGAIN, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+_LASTING = {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ def stamp(path: str) -> Stamp:
     try:
         found = Path(path).stat()
     except OSError as error:
-        raise VideoError(path, f"{error.strerror or error}") from error
+        raise VideoError(path, _said(error), passing=error.errno not in _LASTING) from error
     if stat.S_ISDIR(found.st_mode):
         raise VideoError(path, "expected a video file, but this is a folder")
     if not stat.S_ISREG(found.st_mode):
@@ -87,8 +93,8 @@ def frames(decoder: Any, packets: Iterator[Any]) -> Iterator[Any]:
         begun = begun or packet.is_keyframe
         try:
             yield from decoder.decode(packet)
-        except av.FFmpegError:
-            if begun:
+        except av.FFmpegError as error:
+            if begun or error.errno in _PASSING:
                 raise
     yield from decoder.decode(None)
 
@@ -98,7 +104,8 @@ def opened(path: str) -> Iterator[Source]:
     """Open a file for decoding; every FFmpeg error inside the block becomes a VideoError.
 
     Raises:
-        VideoError: The file is no video, has no video stream, or no decoder knows its codec.
+        VideoError: The file is no video, has no video stream, or no decoder knows its codec; or the system
+            fails, which may pass.
     """
     try:
         # "file:" keeps names with a colon from being taken for a protocol, the white list keeps
@@ -106,13 +113,25 @@ def opened(path: str) -> Iterator[Source]:
         container = av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = f"FFmpeg cannot open it as a video ({_said(error)}); it is damaged or no video"
-        raise VideoError(path, reason) from error
+        raise _refused(path, error, reason) from error
     try:
         with container:
             yield _source(path, container)
     except av.FFmpegError as error:
         reason = f"the data is damaged ({_said(error)}); get the file again or leave it out"
-        raise VideoError(path, reason) from error
+        raise _refused(path, error, reason) from error
+
+
+def unreadable(path: str, error: OSError) -> VideoError:
+    """What to say of a file that the system does not let us read."""
+    return VideoError(path, f"it cannot be read: {_said(error)}", passing=error.errno not in _LASTING)
+
+
+def _refused(path: str, error: Exception, reason: str) -> VideoError:
+    number = getattr(error, "errno", None)
+    if number in _PASSING:
+        return VideoError(path, f"it cannot be read: {_said(error)}", passing=True)
+    return VideoError(path, f"it cannot be read: {_said(error)}" if number == errno.EACCES else reason)
 
 
 def _said(error: BaseException) -> str:

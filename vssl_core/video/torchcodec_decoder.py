@@ -48,8 +48,19 @@ class TorchCodecDecoder:
     def identity(self) -> dict[str, str]:
         """torchcodec, the FFmpeg that it found, and PyAV, which makes the tables."""
         versions = {"torchcodec": version("torchcodec"), "torch": torch.__version__}
-        ffmpeg = str(getattr(self._torchcodec, "ffmpeg_major_version", "unknown"))
-        return {"decoder": self.name, **versions, "ffmpeg": ffmpeg, **pyav_versions()}
+        return {"decoder": self.name, **versions, **self._ffmpeg(), **pyav_versions()}
+
+    def _ffmpeg(self) -> dict[str, str]:
+        """Versions of the system's FFmpeg: decoders change from one release to the next."""
+        tell = getattr(getattr(self._torchcodec, "_core", None), "get_ffmpeg_library_versions", None)
+        if tell is None:
+            return {"ffmpeg": str(getattr(self._torchcodec, "ffmpeg_major_version", "unknown"))}
+        told = tell()
+        libraries = {f"ffmpeg's {name}": told[name] for name in sorted(told) if name.startswith("lib")}
+        return {
+            "ffmpeg": str(told.get("ffmpeg_version", "unknown")),
+            **{name: ".".join(map(str, numbers)) for name, numbers in libraries.items()},
+        }
 
     def colour_and_resize(self, short_side: int | None) -> dict[str, str | None]:
         """Colour is torchcodec's, size torch's."""

@@ -11,20 +11,28 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from vssl_core.errors import VideoError
+from vssl_core.video.decoders import DECODERS, find_decoder
 from vssl_core.video.fingerprint import fingerprint
-from vssl_core.video.scan import scan_whole
+from vssl_core.video.scan import scan, scan_whole
+from vssl_core.video.second_try import with_second_try
+from vssl_core.video.source import unreadable
 
-__all__ = ["JOBS", "READY", "answer", "main"]
+__all__ = ["JOBS", "READY", "answer", "decode_job", "main"]
 
 READY = "ready"
 
 
-def decode(path: str) -> dict[str, Any]:
+def decode(path: str, *, decoder: str) -> dict[str, Any]:
     """Decode every frame once; what the decoder found."""
-    table = scan_whole(path)
+    if decoder == "pyav":
+        table = scan_whole(path)
+    else:  # which goes by PyAV's table
+        table = scan(path)
+        find_decoder(decoder).decode_all(path, table, lambda index, frame: None)
     return {
         "num_frames": table.num_frames,
         "fps": str(table.fps),
@@ -36,21 +44,33 @@ def decode(path: str) -> dict[str, Any]:
     }
 
 
-JOBS: Mapping[str, Callable[[str], dict[str, Any]]] = {"decode": decode, "fingerprint": fingerprint}
+def decode_job(decoder: str) -> str:
+    """The name of the job that decodes with this decoder."""
+    return f"decode with {decoder}"
+
+
+JOBS: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    **{decode_job(name): partial(decode, decoder=name) for name in DECODERS},
+    "fingerprint": fingerprint,
+}
 
 
 def answer(job: str, path: str) -> dict[str, Any]:
     """What the job finds, or `error`; with `passing` where that says nothing of the file's content."""
     try:
-        return JOBS[job](path)
+        return with_second_try(path, lambda: JOBS[job](path))
     except VideoError as error:
-        return {"error": error.reason}
+        return _failure(error)
     except OSError as error:
-        return {"error": f"it cannot be read: {error.strerror or error}", "passing": True}
+        return _failure(unreadable(path, error))
     except MemoryError:
         return {"error": "it takes more memory than there is", "passing": True}
     except Exception as error:  # noqa: BLE001  whatever a file provokes is said of that file
         return {"error": f"the decoder failed with {type(error).__name__}: {error}"}
+
+
+def _failure(error: VideoError) -> dict[str, Any]:
+    return {"error": error.reason, "passing": True} if error.passing else {"error": error.reason}
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
 from vssl_core.weights import KeyMap
+from vssl_plugins.backbones.activations import ReLU
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
 from vssl_plugins.backbones.convolutions import conv3d
@@ -74,7 +75,7 @@ def stage(in_planes: int, out_planes: int, *, convolutions: int, pool: Size3d | 
     for place in range(1, convolutions + 1):
         layers.add_module(f"conv{place}", conv3d(in_planes, out_planes, (3, 3, 3), bias=True))
         layers.add_module(f"norm{place}", nn.BatchNorm3d(out_planes))
-        layers.add_module(f"relu{place}", nn.ReLU())
+        layers.add_module(f"relu{place}", ReLU())
         in_planes = out_planes
     if pool is not None:
         layers.add_module("pool", nn.MaxPool3d(pool, ceil_mode=True))

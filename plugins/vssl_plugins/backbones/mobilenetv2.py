@@ -20,6 +20,7 @@ from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
 from vssl_core.weights import KeyMap
+from vssl_plugins.backbones.activations import ReLU6
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
 from vssl_plugins.backbones.convolutions import conv3d, start_fan_out
@@ -92,10 +93,10 @@ class InvertedResidual(nn.Module):
         if expansion != 1:
             self.expand = conv3d(in_planes, hidden, (1, 1, 1))
             self.norm1 = nn.BatchNorm3d(hidden)
-            self.relu1 = nn.ReLU6()
+            self.relu1 = ReLU6()
         self.depthwise = DepthwiseConv3d(hidden, stride=2 if halve else 1)
         self.norm2 = nn.BatchNorm3d(hidden)
-        self.relu2 = nn.ReLU6()
+        self.relu2 = ReLU6()
         self.project = conv3d(hidden, out_planes, (1, 1, 1))
         self.norm3 = nn.BatchNorm3d(out_planes)
         self.expands = expansion != 1
@@ -129,7 +130,7 @@ class MobileNetV2(Backbone):
         self.embed_dim = int(LAST_WIDTH * max(options.width, 1.0))
         planes = int(STEM_WIDTH * options.width)
         self.stem = nn.Sequential(
-            conv3d(3, planes, (3, 3, 3), stride=(1, 2, 2)), nn.BatchNorm3d(planes), nn.ReLU6()
+            conv3d(3, planes, (3, 3, 3), stride=(1, 2, 2)), nn.BatchNorm3d(planes), ReLU6()
         )
         for number, (expansion, width, blocks, halve) in enumerate(STAGES, start=1):
             stage = nn.Sequential()
@@ -140,7 +141,7 @@ class MobileNetV2(Backbone):
                 planes = out_planes
             self.add_module(f"stage{number}", stage)
         self.last = nn.Sequential(
-            conv3d(planes, self.embed_dim, (1, 1, 1)), nn.BatchNorm3d(self.embed_dim), nn.ReLU6()
+            conv3d(planes, self.embed_dim, (1, 1, 1)), nn.BatchNorm3d(self.embed_dim), ReLU6()
         )
         start_fan_out(self)
 

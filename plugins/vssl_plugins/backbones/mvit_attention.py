@@ -66,7 +66,8 @@ class Distances(nn.Module):
     def __init__(self, dim: int, size_THW: Size3d, *, query_stride: int, key_stride: int) -> None:
         super().__init__()
         frames, height, width = size_THW
-        rows = 2 * max(max(height, width) // query_stride, max(height, width) // key_stride) - 1
+        largest = max(height, width)
+        rows = 2 * max(largest // query_stride, largest // key_stride, 1) - 1
         self.rel_pos_t = nn.Parameter(torch.zeros(2 * frames - 1, dim))
         self.rel_pos_h = nn.Parameter(torch.zeros(rows, dim))
         self.rel_pos_w = nn.Parameter(torch.zeros(rows, dim))

@@ -23,6 +23,15 @@ def _positions(tensors: Tensors, module: nn.Module) -> Tensors:
     return fit_tables(tensors, module)
 
 
+def _flat_positions(tensors: Tensors) -> Tensors:
+    """Tables as torchvision keeps them: the class token's (D,), of places (H'·W', D), of time (T', D)."""
+    flat = {}
+    for name, tensor in tensors.items():
+        table = tensor.flatten(0, -2) if name.startswith("pos_encoding.") else tensor
+        flat[name] = table[0] if name.startswith("pos_encoding.class_") else table
+    return flat
+
+
 _DISTANCES = (r"\.attn\.rel_pos_", ".attn.distances.rel_pos_")
 _OF_SLOWFAST = (
     (r"^cls_token$", "positions.cls_token"),
@@ -74,6 +83,20 @@ TORCHVISION = KeyMap(
     ),
     drop=(r"head\.",),
     convert=_positions,
+    back=(
+        (r"^patch_embed\.", "conv_proj."),
+        (r"^positions\.cls_token$", "pos_encoding.class_token"),
+        (r"^positions\.cls_position$", "pos_encoding.class_pos"),
+        (r"^positions\.space$", "pos_encoding.spatial_pos"),
+        (r"^positions\.time$", "pos_encoding.temporal_pos"),
+        (r"\.attn\.proj\.", ".attn.project.0."),
+        (r"^(blocks\.\d+)\.proj\.", r"\1.project."),
+        (r"\.(pool_[qkv])\.norm\.", r".\1.norm_act.0."),
+        (r"\.mlp\.fc1\.", ".mlp.0."),
+        (r"\.mlp\.fc2\.", ".mlp.3."),
+        (r"\.distances\.", "."),
+    ),
+    convert_back=_flat_positions,
 )
 
 KEY_MAPS = (OTHER_SIZE, SLOWFAST, PYTORCHVIDEO, TORCHVISION)

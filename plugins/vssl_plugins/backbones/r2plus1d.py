@@ -26,6 +26,7 @@ from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
 from vssl_core.weights import KeyMap
+from vssl_plugins.backbones.activations import ReLU
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
 from vssl_plugins.backbones.convolutions import conv3d, start_fan_out
@@ -111,7 +112,7 @@ class FactorizedConv3d(nn.Sequential):
         super().__init__()
         self.spatial = conv3d(in_planes, mid, (1, *kernel[1:]), stride=(1, *stride[1:]))
         self.norm = nn.BatchNorm3d(mid)
-        self.relu = nn.ReLU()
+        self.relu = ReLU()
         self.temporal = conv3d(mid, out_planes, (kernel[0], 1, 1), stride=(stride[0], 1, 1))
 
 
@@ -166,7 +167,7 @@ class R2Plus1D(Backbone):
         self.stem = nn.Sequential(
             FactorizedConv3d(3, RESIDUAL_WIDTHS[0], kernel=(3, 7, 7), stride=(1, 2, 2), mid=mid),
             nn.BatchNorm3d(RESIDUAL_WIDTHS[0]),
-            nn.ReLU(),
+            ReLU(),
         )
         stages = residual_stages(options.blocks, torchvision_block if published else vcop_block)
         self.stage1, self.stage2, self.stage3, self.stage4 = stages

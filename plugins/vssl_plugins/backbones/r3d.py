@@ -19,6 +19,7 @@ from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
 from vssl_core.weights import KeyMap
+from vssl_plugins.backbones.activations import ReLU
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
 from vssl_plugins.backbones.convolutions import conv3d
@@ -87,7 +88,7 @@ class R3D(Backbone):
         self.stem = nn.Sequential(
             conv3d(3, RESIDUAL_WIDTHS[0], (3, 7, 7), stride=(1, 2, 2)),
             nn.BatchNorm3d(RESIDUAL_WIDTHS[0]),
-            nn.ReLU(),
+            ReLU(),
         )
         self.stage1, self.stage2, self.stage3, self.stage4 = residual_stages(options.blocks, plain_block)
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from vssl_plugins.backbones.activations import ReLU
 from vssl_plugins.backbones.clip_shape import Size3d
 
 __all__ = ["RESIDUAL_STRIDE", "RESIDUAL_WIDTHS", "MakeBlock", "ResidualBlock", "residual_stages"]
@@ -36,13 +37,13 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = conv1
         self.norm1 = nn.BatchNorm3d(planes)
-        self.relu1 = nn.ReLU()
+        self.relu1 = ReLU()
         self.conv2 = conv2
         self.norm2 = nn.BatchNorm3d(planes)
         self.shortcut: nn.Module = nn.Identity()
         if shortcut is not None:
             self.shortcut = nn.Sequential(shortcut, nn.BatchNorm3d(planes))
-        self.relu2 = nn.ReLU()
+        self.relu2 = ReLU()
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """(B, C, T, H, W) → (B, planes, T', H', W')."""

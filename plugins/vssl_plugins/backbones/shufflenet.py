@@ -37,6 +37,7 @@ from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
 from vssl_core.weights import KeyMap
+from vssl_plugins.backbones.activations import ReLU
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
 from vssl_plugins.backbones.depthwise import DepthwiseConv3d
@@ -133,12 +134,12 @@ class ShuffleUnit(nn.Module):
         first_groups = 1 if in_planes == STEM_WIDTH else groups
         self.conv1 = nn.Conv3d(in_planes, mid, 1, groups=first_groups, bias=False)
         self.norm1 = nn.BatchNorm3d(mid)
-        self.relu1 = nn.ReLU()
+        self.relu1 = ReLU()
         self.conv2 = DepthwiseConv3d(mid, stride=2 if halve else 1)
         self.norm2 = nn.BatchNorm3d(mid)
         self.conv3 = nn.Conv3d(mid, main, 1, groups=groups, bias=False)
         self.norm3 = nn.BatchNorm3d(main)
-        self.relu3 = nn.ReLU()
+        self.relu3 = ReLU()
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """(B, in_planes, T, H, W) → (B, out_planes, T', H', W')."""
@@ -172,7 +173,7 @@ class ShuffleNet(Backbone):
         self.stem = nn.Sequential(
             nn.Conv3d(3, widths[0], 3, stride=(1, 2, 2), padding=1, bias=False),
             nn.BatchNorm3d(widths[0]),
-            nn.ReLU(),
+            ReLU(),
             nn.MaxPool3d(3, stride=2, padding=1),
         )
         stages = [

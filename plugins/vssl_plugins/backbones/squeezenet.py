@@ -25,6 +25,7 @@ from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
 from vssl_core.weights import KeyMap
+from vssl_plugins.backbones.activations import ReLU
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
 from vssl_plugins.backbones.convolutions import conv3d, start_fan_out
@@ -71,12 +72,12 @@ class Fire(nn.Module):
         expand = squeeze * EXPANSION // 2
         self.squeeze = conv3d(in_planes, squeeze, (1, 1, 1), bias=True)
         self.squeeze_bn = nn.BatchNorm3d(squeeze)
-        self.squeeze_relu = nn.ReLU()
+        self.squeeze_relu = ReLU()
         self.expand1x1 = conv3d(squeeze, expand, (1, 1, 1), bias=True)
         self.expand1x1_bn = nn.BatchNorm3d(expand)
         self.expand3x3 = conv3d(squeeze, expand, (3, 3, 3), bias=True)
         self.expand3x3_bn = nn.BatchNorm3d(expand)
-        self.relu = nn.ReLU()
+        self.relu = ReLU()
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
         """(B, in_planes, T, H, W) → (B, 8 · squeeze, T, H, W)."""
@@ -116,7 +117,7 @@ class SqueezeNet(Backbone):
         self.stem = nn.Sequential(
             conv3d(3, STEM_WIDTH, (3, 3, 3), stride=(1, 2, 2), bias=True),
             nn.BatchNorm3d(STEM_WIDTH),
-            nn.ReLU(),
+            ReLU(),
         )
         in_planes = STEM_WIDTH
         for number, squeeze in enumerate(SQUEEZES):

@@ -39,6 +39,8 @@ SIZE_ARGUMENTS: tuple[dict[str, bool], ...] = (
     {},
 )
 
+_ABOUT_SIZE = re.compile(r"\d|siz|divi|even|resolution", re.IGNORECASE).search
+
 
 class TimmImageOptions(Options):
     """Which image model; the default is small enough for a CPU."""
@@ -58,30 +60,45 @@ class TimmImageOptions(Options):
         return model
 
 
-def make_image_model(options: TimmImageOptions, size: int) -> nn.Module:
-    """The model without classifier and pooling, for images of this size where it must know it.
+def make_image_model(options: TimmImageOptions, size: int) -> tuple[nn.Module, bool]:
+    """The model without its classifier, for images of this size where it must know it.
+
+    Returns:
+        The model, and whether it does without pooling. Those that do not give a map by `forward_features`
+        alone; their `head` is taken off, as all of it comes after pooling.
 
     Raises:
         UsageError: The model takes no such option, or images of this size cannot pass it.
     """
-    make = partial(timm.create_model, options.model, pretrained=False, num_classes=0, global_pool="")
+    try:
+        return _made(options, size, global_pool=""), True
+    except UsageError:
+        net = _made(options, size)  # says what else is wrong
+    if list(getattr(net, "head", nn.Identity()).parameters()):
+        net.head = nn.Identity()
+    return net, False
+
+
+def _made(options: TimmImageOptions, size: int, **more: Any) -> nn.Module:
+    make = partial(timm.create_model, options.model, pretrained=False, num_classes=0, **more)
     if options.drop_path:
         make = partial(make, drop_path_rate=options.drop_path)
-    for more in SIZE_ARGUMENTS:
+    unknown: TypeError | None = None
+    for sized in (*({"img_size": size, **words} for words in SIZE_ARGUMENTS), {}):
         try:
-            return make(img_size=size, **more)
-        except TypeError:
-            continue  # a word that this model does not know
+            return make(**sized)
+        except TypeError as error:
+            unknown = error  # a word that this model does not know
         except (AssertionError, RuntimeError, ValueError) as error:
+            reason = str(error).rstrip(".")
+            other = (
+                "another crop_size, for instance that in the model's name, or " if _ABOUT_SIZE(reason) else ""
+            )
             raise UsageError(
-                f"timm's {options.model} cannot be built for images of {size} x {size}: "
-                f"{str(error).rstrip('.')}. Take another crop_size, for instance that in the model's name, "
-                "or another model."
+                f"timm's {options.model} cannot be built for images of {size} x {size}: {reason}. "
+                f"Take {other}another model."
             ) from error
-    try:
-        return make()
-    except TypeError as error:
-        raise UsageError(f"timm's {options.model} cannot be built with these options: {error}.") from error
+    raise UsageError(f"timm's {options.model} cannot be built with these options: {unknown}.") from unknown
 
 
 def near_square(tokens: int, height: int, width: int) -> tuple[int, int]:
@@ -118,10 +135,12 @@ class TimmImage(Backbone):
         super().__init__(options, clip)
         self.name = options.model
         self.size = clip.crop_size
-        self.net = make_image_model(options, clip.crop_size)
-        self.embed_dim = int(getattr(self.net, "head_hidden_size", None) or self.net.num_features)
+        self.net, self.unpooled = make_image_model(options, clip.crop_size)
+        before_head = getattr(self.net, "head_hidden_size", None) if self.unpooled else None
+        self.embed_dim = int(before_head or self.net.num_features)
         heads = (self.net.pretrained_cfg or {}).get("classifier") or ()
         heads = (heads,) if isinstance(heads, str) else tuple(heads)
+        heads = heads if self.unpooled else (*heads, "head")
         self.key_maps = (
             KeyMap(
                 f"timm {options.model}",
@@ -141,7 +160,7 @@ class TimmImage(Backbone):
         frames, height, width = video_BCTHW.shape[2:]
         images_NCHW = rearrange(video_BCTHW, "b c t h w -> (b t) c h w")
         try:
-            found = self.net(images_NCHW)
+            found = self.net(images_NCHW) if self.unpooled else self.net.forward_features(images_NCHW)
         except (AssertionError, IndexError, RuntimeError, ValueError) as error:
             if (height, width) == (self.size, self.size):
                 raise
@@ -159,14 +178,15 @@ class TimmImage(Backbone):
         """
         if isinstance(found, Tensor) and found.ndim == 4:
             return found.movedim(-1, 1) if getattr(self.net, "output_fmt", "") == "NHWC" else found
-        if isinstance(found, Tensor) and found.ndim == 3:
-            patches_NLD = found[:, getattr(self.net, "num_prefix_tokens", 0) or 0 :]
+        others = getattr(self.net, "num_prefix_tokens", None)
+        if isinstance(found, Tensor) and found.ndim == 3 and (self.unpooled or others is not None):
+            patches_NLD = found[:, others or 0 :]
             rows, columns = near_square(patches_NLD.shape[1], height, width)
             return rearrange(patches_NLD, "n (h w) d -> n d h w", h=rows, w=columns)
         given = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise UsageError(
             f"timm's {self.name} gives no map of features without its classifier: expected (N, D, H', W') or "
-            f"tokens (N, L, D), got {given}. Take another model."
+            f"tokens (N, L, D) of which it says how many are no patches, got {given}. Take another model."
         )
 
     def stages(self) -> Mapping[str, nn.Module]:

@@ -29,13 +29,16 @@ PUBLISHED_SIDE = 14  # patches along a side at 224 pixels
 
 
 def _cube(table_LD: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """Flat positions of a clip → (T', H', W', D): of this grid, or of 224 pixels and any number of frames."""
+    """Flat positions of a clip → (T', H', W', D): of 224 pixels and any number of frames, or of this grid.
+
+    Some numbers are those of both (3136 is 16 x 14 x 14 and 4 x 28 x 28): then what is published counts.
+    """
     rows, area = table_LD.shape[0], PUBLISHED_SIDE**2
     frames, height, width = grid
-    if rows == frames * height * width:
-        return table_LD.unflatten(0, grid)
     if rows % area == 0:
         return table_LD.unflatten(0, (rows // area, PUBLISHED_SIDE, PUBLISHED_SIDE))
+    if rows == frames * height * width:
+        return table_LD.unflatten(0, grid)
     raise WeightsError(f"expected positions of {grid} tokens or of 14 x 14 tokens a time step; got {rows}")
 
 

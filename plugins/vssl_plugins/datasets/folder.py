@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from vssl_core.errors import DatasetError, OptionError
+from vssl_core.errors import DatasetError, OptionError, UsageError
 from vssl_core.interfaces import DatasetContext, VideoDataset
 from vssl_core.options import Options
 from vssl_core.seeding import key_digest
@@ -104,6 +104,14 @@ class Folder(VideoDataset):
         """The split's videos by id."""
         return self._parts[split]
 
+    def verify(self) -> Sequence[str]:
+        """A folder is walked afresh each time, so there is nothing to compare. Raises UsageError."""
+        raise UsageError(
+            "dataset 'folder' keeps nothing of what it finds, so its files cannot be compared with it: the "
+            "folder is walked each time. `vssl data audit` looks into every file, and `data.pins` of a "
+            "protocol holds the digest that the videos must have."
+        )
+
     @cached_property
     def _videos(self) -> list[_Video]:
         root = Path(self._options.root).expanduser()
@@ -130,9 +138,9 @@ class Folder(VideoDataset):
                 f"splits=folders expects videos in a folder 'train' of {self._options.root!r}; there are "
                 f"none. It has {_some(tops)}."
             )
-        if self._options.splits == "auto" and {"train", "test"} <= parts < tops:
+        if self._options.splits == "auto" and "train" in parts and len(parts) > 1 and parts < tops:
             raise DatasetError(
-                f"{self._options.root!r} has the folders 'train' and 'test' and beside them "
+                f"{self._options.root!r} has the folders {_some(parts)} and beside them "
                 f"{_some(tops - parts)}. Set splits=folders to use the parts alone, or splits=hash if all "
                 "are classes."
             )
@@ -194,6 +202,7 @@ class Folder(VideoDataset):
             ranked = sorted(names, key=lambda name: key_digest("folder", name))
             num_test = _share(self._options.test_fraction, len(ranked))
             num_validation = _share(self._options.validation_fraction, len(ranked))
+            num_validation = min(num_validation, max(0, len(ranked) - num_test - 1))
             drawn |= dict.fromkeys(ranked[:num_test], "test")
             drawn |= dict.fromkeys(ranked[num_test : num_test + num_validation], "validation")
         return drawn

@@ -5,16 +5,19 @@
     jumping/take 1.mp4              no label, or -1: unlabelled
 
 Paths are below `root`, or absolute and below it; what leads out of it is refused. No folder is walked:
-a video that is listed and not there is missing. Labels are numbers from 0, or names that `classes` lists.
+a video that is listed and not there is missing. Labels are numbers from 0, or names that `classes` lists;
+where a class has another one's number for its name, `labels` must say which of the two stands there.
 """
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from vssl_core.errors import OptionError, did_you_mean
 from vssl_core.options import Options
@@ -31,6 +34,7 @@ ENDINGS = ("csv", "txt", "list")
 FILE_NAMES = {"train": ("train",), "test": ("test",), "validation": ("validation", "val")}
 SEPARATORS = " \t,"
 MOST_CLASSES = 100_000
+Meaning = Literal["auto", "numbers", "names"]
 
 
 class VideoListOptions(Options):
@@ -48,6 +52,9 @@ class VideoListOptions(Options):
     """The list of test videos, where it has another name."""
     classes: str = ""
     """A file with the name of each class on a line; empty: classes have their numbers for names."""
+    labels: Meaning = "auto"
+    """What a label of digits is: `numbers` or `names`. `auto`: a number, and where a class has another one's
+    number for its name, an error. Lists of `vssl data corrupt` hold numbers."""
     group_pattern: GroupPattern = None
     """Regular expression, searched in the path: videos of equal match (of its first group, if it has one)
     come from one source and stay together. null: every video is a source of its own, but for clips with
@@ -73,9 +80,9 @@ class VideoList(PreparedVideos):
         return Source(
             name=NAME,
             root=root,
-            options={"lists": named, "group_pattern": options.group_pattern},
+            options={"lists": named, "group_pattern": options.group_pattern, "labels": options.labels},
             annotation_files=lambda: lists,
-            read=lambda files: _read(files, root, options.group_pattern),
+            read=lambda files: _read(files, root, options),
             folders=None,
             key=lambda path: path,
         )
@@ -100,24 +107,27 @@ def _list_files(options: VideoListOptions) -> Mapping[str, Path]:
             f"dataset {NAME!r} needs its list files: --annotations FILE, or a folder with train.csv, val.csv "
             f"and test.csv, or the options train, validation and test; got {options.annotations!r}."
         )
+    if options.labels == "names" and "classes" not in found:
+        raise OptionError(f"dataset {NAME!r} with labels=names needs their file: the option classes.")
     return found
 
 
-def _read(files: Mapping[str, Path], root: Path, group_pattern: str | None) -> Annotations:
+def _read(files: Mapping[str, Path], root: Path, options: VideoListOptions) -> Annotations:
     read = {what: AnnotationFile(path) for what, path in files.items()}
-    names = _class_names(read["classes"]) if "classes" in read else None
+    names = _class_names(read["classes"]) if "classes" in read else {}
+    labelling = _labelling(names, options.labels)
     parts = [part for part in ("train", "validation", "test") if part in read]
     annotations = Annotations((), ())
     if {"validation", "test"} <= read.keys() and read["validation"].sha256 == read["test"].sha256:
         parts.remove("validation")
         annotations.notes.append("the lists of validation and test are one: its videos are the test part.")
     annotations.lists = tuple(OfficialList(part, part) for part in parts)
-    rows = [(part, *row) for part in parts for row in _rows(read[part], root, names)]
+    rows = [(part, *row) for part in parts for row in _rows(read[part], root, labelling)]
     labels = [label for *_, label in rows if label is not None]
     annotations.classes = tuple(names or map(str, range(max(labels, default=-1) + 1)))
     for part, line, path, label in rows:
         video_id = unicodedata.normalize("NFC", path)
-        entry = Entry(video_id, part, label, group_of(video_id, group_pattern))
+        entry = Entry(video_id, part, label, group_of(video_id, options.group_pattern))
         annotations.add(path, entry, file=read[part], line=line)
     return annotations
 
@@ -134,10 +144,9 @@ def _class_names(file: AnnotationFile) -> Mapping[str, int]:
     return names
 
 
-def _rows(
-    file: AnnotationFile, root: Path, names: Mapping[str, int] | None
-) -> Iterator[tuple[int, str, int | None]]:
+def _rows(file: AnnotationFile, root: Path, labelling: _Labelling) -> Iterator[tuple[int, str, int | None]]:
     """(line, path below the root, label) of every line."""
+    tops = _tops(root)
     for line, text in file.lines():
         path, label = _fields(text)
         if not path.lower().endswith(VIDEO_EXTENSIONS):
@@ -145,7 +154,7 @@ def _rows(
                 line,
                 f"is {text!r}; expected the path of a video ({', '.join(VIDEO_EXTENSIONS)}), then its label",
             )
-        yield line, _below(path, root, file, line), _label(label, names, file, line)
+        yield line, _below(path, root, tops, file, line), _label(label, labelling, file, line)
 
 
 def _fields(text: str) -> tuple[str, str | None]:
@@ -167,11 +176,17 @@ def _last_field(text: str) -> tuple[str, str]:
     return text[: max(place, 0)].rstrip(SEPARATORS), text[place + 1 :]
 
 
-def _below(path: str, root: Path, file: AnnotationFile, line: int) -> str:
+def _tops(root: Path) -> Sequence[str]:
+    """How absolute paths below the root may begin: with the root, without its `..`, or where it really is."""
+    real, plain = os.path.realpath(root), posixpath.normpath(f"{root}")
+    same = [plain] if os.path.realpath(plain) == real else []  # after a link, `..` is not what it looks like
+    return [top.rstrip("/") + "/" for top in dict.fromkeys([*same, real])]
+
+
+def _below(path: str, root: Path, tops: Sequence[str], file: AnnotationFile, line: int) -> str:
     """The path below the root, by its text alone: nothing is opened."""
-    top = f"{root}".rstrip("/") + "/"
     plain = posixpath.normpath(path)
-    if plain.startswith(top):
+    if top := next(filter(plain.startswith, tops), ""):
         plain = plain[len(top) :]
     if plain.startswith("/") or plain.split("/")[0] in ("..", "."):
         raise file.error(
@@ -180,14 +195,53 @@ def _below(path: str, root: Path, file: AnnotationFile, line: int) -> str:
     return plain
 
 
-def _label(text: str | None, names: Mapping[str, int] | None, file: AnnotationFile, line: int) -> int | None:
-    """By name or by number; None where there is none, or -1."""
-    if text is None or text == "-1":
+class _Labelling(NamedTuple):
+    """What the texts after the paths mean.
+
+    Args:
+        names: Name of a class → its number; empty where classes have none.
+        meaning: What a text of digits is.
+        doubtful: The name of a class that is the number of another one, or None.
+    """
+
+    names: Mapping[str, int]
+    meaning: Meaning
+    doubtful: str | None
+
+    @property
+    def count(self) -> int:
+        """Numbers end before this."""
+        return len(self.names) or MOST_CLASSES
+
+
+def _labelling(names: Mapping[str, int], meaning: Meaning) -> _Labelling:
+    mistaken = (name for name, label in names.items() if _number(name, len(names)) not in (None, label))
+    return _Labelling(names, meaning, next(mistaken, None))
+
+
+def _number(text: str, count: int) -> int | None:
+    """-1 for no label, the number of one of `count` classes, or None where the text is neither."""
+    return int(text) if re.fullmatch(r"-1|[0-9]{1,9}", text) and int(text) < count else None
+
+
+def _label(text: str | None, labelling: _Labelling, file: AnnotationFile, line: int) -> int | None:
+    """By number or by name; None where there is none, or -1."""
+    if text is None:
         return None
-    if names and text in names:
-        return names[text]
-    most = len(names) if names else MOST_CLASSES
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) >= most:
-        known = did_you_mean(text, names) if names else ""
-        raise file.error(line, f"has the label {text!r}; expected 0 … {most - 1} or -1{known}")
-    return int(text)
+    number = _number(text, labelling.count)
+    if number is not None and labelling.meaning == "auto" and labelling.doubtful is not None:
+        raise file.error(
+            line,
+            f"has the label {text!r}, and the class {labelling.doubtful!r} has another number than its name: "
+            "expected to be told whether labels are numbers or names. Set labels=numbers (what `vssl data "
+            "corrupt` writes) or labels=names",
+        )
+    if number is not None and labelling.meaning != "names":
+        return None if number < 0 else number
+    if text in labelling.names and labelling.meaning != "numbers":
+        return labelling.names[text]
+    if text == "-1":
+        return None
+    expected = "the name of a class" if labelling.meaning == "names" else f"0 … {labelling.count - 1}"
+    known = did_you_mean(text, labelling.names) if labelling.names else ""
+    raise file.error(line, f"has the label {text!r}; expected {expected} or -1{known}")

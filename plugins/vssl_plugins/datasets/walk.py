@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ __all__ = [
     "Look",
     "Seen",
     "folder_times",
+    "listable",
     "look_at",
     "walk_videos",
 ]
@@ -115,30 +116,36 @@ def walk_videos(
     return walk.found
 
 
-def look_at(
-    root: Path,
-    paths: Sequence[str],
-    progress: Progress,
-    *,
-    seen: Seen | None = None,
-    journal: Journal | None = None,
-) -> Seen:
-    """Files that are named already, instead of a walk: those of `paths` that are there, and their folders."""
-    known = seen.looks if seen else {}
-    found = Seen(looks={path: known[path] for path in paths if path in known})
-    todo = [path for path in paths if path not in known]
-    with progress.track("looking at videos", len(todo), "videos") as bar, _threads() as pool:
-        jobs = [(chunk, pool.submit(_look_at_files, root, chunk)) for chunk in _chunks(todo)]
-        for chunk, job in jobs:
-            present = [FoundVideo(path, look) for path, look in zip(chunk, job.result(), strict=True) if look]
-            found.looks.update(present)
-            if journal:
-                journal.looked(present)
-            bar.advance(len(chunk))
+def look_at(root: Path, paths: Sequence[str], progress: Progress) -> Seen:
+    """Files that are named already, instead of a walk: those of `paths` that are there, and their folders.
+
+    All are looked at, whatever an interrupted attempt saw: no folder is listed that could tell what stayed.
+    Times of folders come first, so that what changes meanwhile is seen to have changed.
+    """
+    found = Seen()
     folders = dict.fromkeys(path.rpartition("/")[0] for path in paths)
     for folder, changed_ns in folder_times(root, folders).items():
         found.listings[folder] = Listing(changed_ns or 0, (), (), ())
+    with progress.track("looking at videos", len(paths), "videos") as bar, _threads() as pool:
+        jobs = [(chunk, pool.submit(_look_at_files, root, chunk)) for chunk in _chunks(paths)]
+        for chunk, job in jobs:
+            looks = zip(chunk, job.result(), strict=True)
+            found.looks.update((path, look) for path, look in looks if look)
+            bar.advance(len(chunk))
     return found
+
+
+def listable(root: Path, folders: Iterable[str]) -> bool:
+    """Whether any of these folders can be listed."""
+    return any(_can_be_listed(root / folder) for folder in folders)
+
+
+def _can_be_listed(folder: Path) -> bool:
+    try:
+        _list_folder(str(folder), None)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def folder_times(root: Path, folders: Mapping[str, object]) -> dict[str, int | None]:

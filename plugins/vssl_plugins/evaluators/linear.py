@@ -10,7 +10,7 @@ Axes: V video, N clip, D embedding, K class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,23 +18,12 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from vssl_core.classifier import Classifier, ClassifierEvaluator
 from vssl_core.errors import DatasetError
-from vssl_core.interfaces import (
-    Backbone,
-    EvaluationContext,
-    EvaluationData,
-    EvaluationPart,
-    EvaluationResult,
-    Evaluator,
-)
-from vssl_core.metrics import (
-    check_features,
-    check_labels,
-    classification_metrics,
-    top_k_correct,
-    unseen_classes,
-)
+from vssl_core.interfaces import Backbone, EvaluationContext, EvaluationData, EvaluationPart
+from vssl_core.metrics import check_labels, top_k_correct
 from vssl_core.options import Options
+from vssl_plugins.evaluators.frozen_features import frozen_features
 from vssl_plugins.evaluators.logistic_regression import LogisticRegression
 
 __all__ = ["Linear", "LinearOptions"]
@@ -67,7 +56,33 @@ class _Samples:
     labels: Tensor
 
 
-class Linear(Evaluator):
+class _Probe(Classifier):
+    """The regression on features of the frozen backbone."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        regression: LogisticRegression,
+        labels: np.ndarray,
+        arrays: Mapping[str, np.ndarray],
+    ) -> None:
+        self.backbone, self.regression, self.labels, self.arrays = backbone, regression, labels, arrays
+
+    @torch.no_grad()
+    def logits(self, video_NCTHW: Tensor) -> Tensor:
+        """(N, 3, T, H, W) → (N, K) float64; -inf for a class that no video to fit on has."""
+        self.backbone.eval()
+        features_ND = self.backbone(video_NCTHW).float()
+        return self.regression.logits(features_ND.to(self.regression.weight.device, torch.float64))
+
+    def scores(self, part: EvaluationPart, context: EvaluationContext, *, num_clips: int) -> np.ndarray:
+        """Mean softmax score (V, K) of every video's clips, from features that all evaluators share."""
+        features_VND = frozen_features(part, self.backbone, num_clips, "scored", context)
+        scores_VK: np.ndarray = self.regression.scores(features_VND).cpu().numpy()
+        return scores_VK
+
+
+class Linear(ClassifierEvaluator):
     """Logistic regression on frozen features of evenly spaced centre crops.
 
     The L2 strength is the one with the best validation top-1 (of equal ones the one with the lower
@@ -80,18 +95,12 @@ class Linear(Evaluator):
     Options = LinearOptions
     paper = "https://arxiv.org/abs/2306.06010"
 
-    def __init__(self, options: LinearOptions) -> None:
-        self.options = options
-
-    def evaluate(
-        self, backbone: Backbone, data: EvaluationData, context: EvaluationContext
-    ) -> EvaluationResult:
-        """Choose the strength, fit, and score; the backbone is not changed.
+    def fit(self, backbone: Backbone, data: EvaluationData, context: EvaluationContext) -> Classifier:
+        """Choose the strength and fit; the backbone is not changed.
 
         Returns:
-            `top1`, `top5` (more than five classes), `mean_class_accuracy`; arrays `scores` (V, K) and
-            `labels` (V,) of the test videos, `l2` and `validation_top1` per strength tried (the latter
-            only where there was a choice), `chosen_l2` (1,).
+            With the arrays `l2` and `validation_top1` per strength tried (the latter only where there was
+            a choice) and `chosen_l2` (1,).
 
         Raises:
             DatasetError: No two classes to fit, an unlabelled video, an empty part that is needed.
@@ -110,34 +119,19 @@ class Linear(Evaluator):
                 data.validation, backbone, data.classes, name="validation", context=context
             )
         chosen, validation_top1 = self._choose(train, validation, num_classes)
-        fit = train if validation is None else _join(train, validation)
-        probe = LogisticRegression.fit(
-            *_flat(fit), l2=(chosen,), num_classes=num_classes, max_iterations=self.options.max_iterations
+        samples = train if validation is None else _join(train, validation)
+        regression = LogisticRegression.fit(
+            *_flat(samples), l2=(chosen,), num_classes=num_classes, max_iterations=self.options.max_iterations
         )[0]
-        if not probe.converged:
+        if not regression.converged:
             context.progress.say(
                 f"linear: the fit stopped after {self.options.max_iterations} iterations before it had "
                 "converged; raise -o eval/linear.max_iterations."
             )
-        test = data.test()
-        labels_V = check_labels(test, data.classes, name="test")
-        if unseen := unseen_classes(fit.labels.cpu().numpy(), labels_V, data.classes):
-            context.progress.say(f"linear: no video to fit on has the test classes {', '.join(unseen)}.")
-        features = _features(test, backbone, context.num_test_clips, "test", context)
-        scores_VK = probe.scores(features).cpu().numpy()
-        arrays = {
-            "scores": scores_VK.astype(np.float32),
-            "labels": labels_V,
-            "l2": np.array(self.options.l2),
-            "chosen_l2": np.array([chosen]),
-        }
+        arrays = {"l2": np.array(self.options.l2), "chosen_l2": np.array([chosen])}
         if validation_top1:
             arrays["validation_top1"] = np.array(validation_top1)
-        return EvaluationResult(
-            metrics=classification_metrics(scores_VK, labels_V),
-            video_ids=[record.video_id for record in test.records],
-            arrays=arrays,
-        )
+        return _Probe(backbone, regression, samples.labels.cpu().numpy(), arrays)
 
     def _samples(
         self,
@@ -149,7 +143,7 @@ class Linear(Evaluator):
         context: EvaluationContext,
     ) -> _Samples:
         labels = check_labels(part, classes, name=name)
-        features = _features(part, backbone, self.options.num_train_clips, name, context)
+        features = frozen_features(part, backbone, self.options.num_train_clips, name, context)
         return _Samples(features, torch.from_numpy(labels).to(features.device))
 
     def _choose(
@@ -176,16 +170,6 @@ class Linear(Evaluator):
             quality.append((top1, float(np.log(np.maximum(own, 1e-12)).mean())))
         best = max(range(len(strengths)), key=lambda index: quality[index])
         return strengths[best], [top1 for top1, _ in quality]
-
-
-def _features(
-    part: EvaluationPart, backbone: Backbone, num_clips: int, name: str, context: EvaluationContext
-) -> Tensor:
-    """Features (V, num_clips, D) in float64, on the GPU of the run where it has one."""
-    features = part.features(backbone, num_clips=num_clips)
-    check_features(features, num_videos=len(part.records), num_clips=num_clips, name=name)
-    device = context.device if context.device.type == "cuda" else torch.device("cpu")
-    return torch.from_numpy(features).to(device, torch.float64)
 
 
 def _join(first: _Samples, second: _Samples) -> _Samples:

@@ -81,12 +81,15 @@ class LogisticRegression:
             fitted.append(cls(mean, scale, axes_DR @ weight_RK, bias_K, present, num_classes, converged))
         return fitted
 
+    def logits(self, features: Tensor) -> Tensor:
+        """(…, D) → (…, K); -inf for classes that the fit did not see."""
+        logits = features.new_full((*features.shape[:-1], self.num_classes), -torch.inf)
+        logits[..., self.present] = ((features - self.mean) * self.scale) @ self.weight + self.bias
+        return logits
+
     def scores(self, features_VND: Tensor) -> Tensor:
         """(V, N, D) → (V, K): the mean over a video's clips of their softmax scores."""
-        logits = ((features_VND - self.mean) * self.scale) @ self.weight + self.bias
-        scores_VK = features_VND.new_zeros(len(features_VND), self.num_classes)
-        scores_VK[:, self.present] = logits.softmax(dim=2).mean(dim=1)
-        return scores_VK
+        return self.logits(features_VND).softmax(dim=2).mean(dim=1)
 
 
 def _standardisation(features_ND: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,8 @@ Axes: V query video, G gallery video, R rank (nearest first), D embedding, K cla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,13 +31,13 @@ from vssl_core.interfaces import (
     Metric,
 )
 from vssl_core.metrics import (
-    check_features,
     check_labels,
     classification_metrics,
     recall_at_k,
     unseen_classes,
 )
 from vssl_core.options import Options
+from vssl_plugins.evaluators.frozen_features import frozen_features
 
 __all__ = ["Retrieval", "RetrievalOptions"]
 
@@ -49,10 +50,16 @@ class RetrievalOptions(Options):
     ks: tuple[int, ...] = (1, 5, 10, 20, 50)
     """Neighbours within which a video of the same class counts as a hit; 1 is always among them. Those
     larger than the gallery are left out and said so."""
-    knn_k: int = Field(20, ge=1)
-    """Neighbours that vote in the kNN classifier; all of a smaller gallery."""
+    gallery: Literal["train", "train_and_validation"] = "train"
+    """The training videos that are searched: the train part, or the validation part, too, which is the whole
+    official training split where a dataset's validation part was carved out of it."""
+    knn_k: tuple[int, ...] = (20,)
+    """Neighbours that vote in the kNN classifier, one number or several; all of a smaller gallery. The first
+    one's top-1 is `knn_top1`, that of each other k `knn_top1@k`."""
+    vote: Literal["weighted", "equal"] = "weighted"
+    """A neighbour's vote is exp(cosine / temperature), or 1."""
     temperature: float = Field(0.07, gt=0)
-    """A neighbour's vote is exp(cosine / temperature)."""
+    """Of weighted votes."""
 
     @field_validator("ks")
     @classmethod
@@ -61,12 +68,24 @@ class RetrievalOptions(Options):
             raise ValueError("ks must be numbers of neighbours of at least 1")
         return tuple(sorted({1, *value}))
 
+    @field_validator("knn_k", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("knn_k")
+    @classmethod
+    def _voters(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or any(k < 1 for k in value):
+            raise ValueError("knn_k must be one or more numbers of neighbours of at least 1")
+        return tuple(dict.fromkeys(value))
+
 
 class Retrieval(Evaluator):
     """R@k by cosine on mean features, and a weighted kNN vote over the same neighbours.
 
-    The gallery is the train part alone: videos to choose by stay out of it, although nothing is chosen here,
-    so that the gallery is the one of the dataset's own split (paper: test queries against train gallery).
+    The gallery is the train part alone unless `gallery` says otherwise: it is then the same for datasets with
+    a validation part of their own and for those without (paper: test queries against train gallery).
     """
 
     api_version = 1
@@ -86,32 +105,40 @@ class Retrieval(Evaluator):
 
         Returns:
             `R@1`, `R@5`, …, `knn_top1`; arrays `indices` (V, R) int32 of the gallery's nearest videos and
-            `labels` (V,).
+            their `cosines` (V, R), `labels` (V,), `gallery_labels` (G,) and `num_classes`.
 
         Raises:
             DatasetError: Fewer than two classes, an unlabelled video, an empty part.
             DivergedError: Features are not finite.
         """
-        gallery = data.train
-        gallery_labels_G = check_labels(gallery, data.classes, name="train")
+        parts = {"train": data.train}
+        if self.options.gallery == "train_and_validation" and data.validation.records:
+            parts["validation"] = data.validation
+        labels = [check_labels(part, data.classes, name=name) for name, part in parts.items()]
+        gallery_labels_G = np.concatenate(labels)
         if len(np.unique(gallery_labels_G)) < 2:
             raise DatasetError(
                 f"retrieval needs a gallery of at least two classes; all {len(gallery_labels_G)} training "
                 f"videos are {data.classes[gallery_labels_G[0]]!r}. Give the train split more classes."
             )
-        gallery_GD = _mean_features(gallery, backbone, "train", context)
-        gallery_ids = [record.video_id for record in gallery.records]
+        gallery_GD = torch.cat(
+            [_mean_features(part, backbone, name, context) for name, part in parts.items()]
+        )
+        gallery_ids = [record.video_id for part in parts.values() for record in part.records]
 
         queries = data.test()
         labels_V = check_labels(queries, data.classes, name="test")
         queries_VD = _mean_features(queries, backbone, "test", context)
         kept, left_out = _split_ks(self.options.ks, len(gallery_ids))
-        depth = min(max(*kept, self.options.knn_k), len(gallery_ids))
+        depth = min(max(*kept, *self.options.knn_k), len(gallery_ids))
         indices_VR, cosine_VR = _nearest(queries_VD, gallery_GD, depth=depth)
-        neighbours_VR = gallery_labels_G[indices_VR]
-
-        metrics = dict(recall_at_k(neighbours_VR, labels_V, gallery_labels_G=gallery_labels_G, ks=kept))
-        metrics["knn_top1"] = self._vote(neighbours_VR, cosine_VR, labels_V, num_classes=len(data.classes))
+        arrays = {
+            "indices": indices_VR.astype(np.int32),
+            "cosines": cosine_VR,
+            "labels": labels_V,
+            "gallery_labels": gallery_labels_G,
+            "num_classes": np.array(len(data.classes)),
+        }
         for name, why in left_out.items():
             context.progress.say(f"retrieval: {name} is left out, {why}.")
         if unseen := unseen_classes(gallery_labels_G, labels_V, data.classes):
@@ -121,30 +148,44 @@ class Retrieval(Evaluator):
             {"video_ids": gallery_ids, "labels": gallery_labels_G.tolist(), "left_out": left_out},
         )
         return EvaluationResult(
-            metrics=metrics,
+            metrics=self.recompute(arrays),
             video_ids=[record.video_id for record in queries.records],
-            arrays={"indices": indices_VR[:, : kept[-1]].astype(np.int32), "labels": labels_V},
+            arrays=arrays,
         )
 
-    def _vote(
-        self, neighbours_VR: np.ndarray, cosine_VR: np.ndarray, labels_V: np.ndarray, *, num_classes: int
-    ) -> Metric:
-        """Top-1 of the votes of the nearest `knn_k`, each of weight exp(cosine / temperature)."""
-        voters = neighbours_VR[:, : self.options.knn_k]
-        cosine = cosine_VR[:, : self.options.knn_k]
-        # Relative to the nearest one, so that no temperature overflows.
-        weights = np.exp((cosine - cosine[:, :1]) / self.options.temperature)
-        votes_VK = np.zeros((len(voters), num_classes))
-        np.add.at(votes_VK, (np.arange(len(voters))[:, None], voters), weights)
-        return classification_metrics(votes_VK, labels_V)["top1"]
+    def recompute(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, Metric]:
+        """All metrics, from the neighbours that each query has."""
+        gallery_labels_G, labels_V = arrays["gallery_labels"], arrays["labels"]
+        neighbours_VR = gallery_labels_G[arrays["indices"]]
+        kept, _ = _split_ks(self.options.ks, len(gallery_labels_G))
+        metrics = dict(recall_at_k(neighbours_VR, labels_V, gallery_labels_G=gallery_labels_G, ks=kept))
+        votes = _votes(neighbours_VR, arrays["cosines"], self.options)
+        for number, k in enumerate(self.options.knn_k):
+            scores_VK = _tally(neighbours_VR[:, :k], votes[:, :k], num_classes=int(arrays["num_classes"]))
+            name = "knn_top1" if number == 0 else f"knn_top1@{k}"
+            metrics[name] = classification_metrics(scores_VK, labels_V)["top1"]
+        return metrics
+
+
+def _votes(neighbours_VR: np.ndarray, cosine_VR: np.ndarray, options: RetrievalOptions) -> np.ndarray:
+    """What each neighbour's vote weighs (V, R)."""
+    if options.vote == "equal":
+        return np.ones(neighbours_VR.shape)
+    # Relative to the nearest one, so that no temperature overflows.
+    weights_VR: np.ndarray = np.exp((cosine_VR - cosine_VR[:, :1]) / options.temperature)
+    return weights_VR
+
+
+def _tally(voters_VR: np.ndarray, votes_VR: np.ndarray, *, num_classes: int) -> np.ndarray:
+    """Sums of votes (V, K) by the voters' class."""
+    sums_VK = np.zeros((len(voters_VR), num_classes))
+    np.add.at(sums_VK, (np.arange(len(voters_VR))[:, None], voters_VR), votes_VR)
+    return sums_VK
 
 
 def _mean_features(part: EvaluationPart, backbone: Backbone, name: str, context: EvaluationContext) -> Tensor:
     """Unit vectors (V, D) float64 along the mean of each video's clip features, on the run's GPU if any."""
-    features = part.features(backbone, num_clips=context.num_test_clips)
-    check_features(features, num_videos=len(part.records), num_clips=context.num_test_clips, name=name)
-    device = context.device if context.device.type == "cuda" else torch.device("cpu")
-    means_VD = torch.from_numpy(features).to(device, torch.float64).mean(dim=1)
+    means_VD = frozen_features(part, backbone, context.num_test_clips, name, context).mean(dim=1)
     return torch.nn.functional.normalize(means_VD, dim=1)
 
 

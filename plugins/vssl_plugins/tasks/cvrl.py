@@ -55,6 +55,7 @@ from vssl_core.augmentation import (
 )
 from vssl_core.errors import OptionError
 from vssl_core.interfaces import Backbone, PretextTask, TaskContext, TaskOutput, ViewSampler
+from vssl_core.momentum import contrast_accuracy
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec, Sampled
 from vssl_plugins.tasks.benchmark_ops import BENCHMARK_OPS
@@ -221,12 +222,12 @@ class CVRL(PretextTask):
         )
 
     def _metrics(self, logits_MK: Tensor, target_M: Tensor) -> dict[str, Tensor]:
-        """Accuracy and entropy (nats) over the positive and all negatives, and mean cosines."""
+        """Accuracy (ties are guesses), entropy (nats) over the positive and all negatives, mean cosines."""
         negatives = ~F.one_hot(target_M, logits_MK.shape[1]).bool() & logits_MK.isfinite()
         cosine_MK = logits_MK * self.temperature
         negative_sum = cosine_MK.where(negatives, 0.0).sum()
         return {
-            "contrast_accuracy": (logits_MK.argmax(dim=1) == target_M).float().mean(),
+            "contrast_accuracy": contrast_accuracy(logits_MK, target_M),
             "positive_cosine": cosine_MK.gather(1, target_M[:, None]).mean(),
             "negative_cosine": negative_sum / negatives.sum().clamp(min=1),
             "entropy": torch.special.entr(logits_MK.softmax(dim=1)).sum(dim=1).mean(),

@@ -51,6 +51,7 @@ from torch.nn import functional as F  # noqa: N812
 from vssl_core.augmentation import Augmentation, CenterCrop, Op, ViewAugmentation
 from vssl_core.interfaces import Backbone, PretextTask, TaskContext, TaskOutput, ViewSampler
 from vssl_core.options import Options
+from vssl_core.sampling import back_and_forth
 from vssl_core.types import ClipSpec, Sampled
 from vssl_plugins.tasks.benchmark_ops import BENCHMARK_OPS
 
@@ -99,9 +100,8 @@ class PlaybackRate:
         if halves_T[-1] * self.rates[-1] // 2 < n_frames:
             target_T += int(generator.integers(n_frames - target_T[-1]))
         else:
-            turning = 2 * max(n_frames - 1, 1)  # forwards and backwards, each end once
-            target_T = (target_T + int(generator.integers(turning))) % turning
-            target_T = np.minimum(np.minimum(target_T, turning - target_T), n_frames - 1)
+            start = int(generator.integers(2 * max(n_frames - 1, 1)))
+            target_T = back_and_forth(target_T + start, n_frames)
         return Sampled({"clip": target_T[::2], "target": target_T}, {"rate": index})
 
 

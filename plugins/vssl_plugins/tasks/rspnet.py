@@ -25,9 +25,12 @@ Deviations from the authors' code, each with the option that undoes it where one
   `augmentation=paper` is theirs, `augmentation=paper_plus` their stronger variant.
 - Speed is drawn per video; theirs is fast for one half of each batch. Speeds are mixed in every batch.
 - Speed 1 takes frames at the protocol's stride, theirs at stride 1.
+- A video that is shorter than a window is read forwards and backwards; theirs begins anew, and the cut, which
+  comes more often in a fast clip, tells the speed.
 - `key_norm=running` keeps the statistics of the batch out of the keys; see `vssl_core.momentum`. Theirs
   shuffles videos between two GPUs or more, which one GPU or a CPU cannot: `key_norm=batch` is that.
-- A queue is never longer than the data; a shorter one is announced.
+- A queue is never longer than the data; a shorter one is announced. One of that length still has an older key
+  of the asking video among its negatives for about half of the queries; a longer one would for nearly all.
 """
 
 from __future__ import annotations
@@ -55,6 +58,7 @@ from vssl_core.augmentation import (
 from vssl_core.interfaces import Backbone, PretextTask, TaskContext, TaskOutput, TrainProgress, ViewSampler
 from vssl_core.momentum import FeatureQueue, KeyNorm, MomentumEncoder, contrast_accuracy, queue_size
 from vssl_core.options import Options
+from vssl_core.sampling import back_and_forth
 from vssl_core.types import ClipSpec, Sampled
 from vssl_plugins.tasks.benchmark_ops import BENCHMARK_OPS
 
@@ -80,7 +84,7 @@ class RSPNetOptions(Options):
     speed: int = Field(2, ge=2, le=8)
     """The other speed: it takes every `speed`-th of the frames that speed 1 could take."""
     queue_size: int = Field(16384, ge=1)
-    """Keys of other videos to contrast with, K."""
+    """Past keys to contrast with, K."""
     momentum: float = Field(0.999, ge=0, le=1)
     """Share of its weights that the momentum encoder keeps at each step."""
     key_norm: KeyNorm = "running"
@@ -104,7 +108,9 @@ class SpeedTriple:
     """Clips `query` and `key` at one speed from two windows, and `other` at the other speed from the key's.
 
     Windows are as long as a fast clip and lie anywhere in the video, independently. Which of the speeds 1
-    and `speed` is the query's is a coin toss, `info["fast"]` is 1 for the latter. A short video loops.
+    and `speed` is the query's is a coin toss, `info["fast"]` is 1 for the latter. A video that is too short
+    for a window is read forwards, backwards and forwards again, at both speeds alike, and the windows start
+    anywhere on that way.
     """
 
     num_frames: int
@@ -117,10 +123,11 @@ class SpeedTriple:
         steps_T = np.arange(self.num_frames, dtype=np.int64) * self.frame_stride
         fast = int(generator.integers(2))
         same, other = (self.speed, 1) if fast else (1, self.speed)
-        last = max(n_frames - 1 - int(steps_T[-1]) * self.speed, 0)
-        query, key = generator.integers(last + 1, size=2)
+        reach = int(steps_T[-1]) * self.speed
+        places = n_frames - reach if reach < n_frames else 2 * max(n_frames - 1, 1)
+        query, key = generator.integers(places, size=2)
         rows = {"query": query + same * steps_T, "key": key + same * steps_T, "other": key + other * steps_T}
-        return Sampled({name: row % n_frames for name, row in rows.items()}, {"fast": fast})
+        return Sampled({name: back_and_forth(row, n_frames) for name, row in rows.items()}, {"fast": fast})
 
 
 class TwoHeads(nn.Module):

@@ -29,7 +29,8 @@ Deviations from the authors' code, each with the option that undoes it where one
 - λ is drawn per clip, not per batch.
 - `key_norm=running` keeps the statistics of the batch out of the keys; see `vssl_core.momentum`.
   `key_norm=batch` is the authors'.
-- A queue is never longer than the data; a shorter one is announced.
+- A queue is never longer than the data; a shorter one is announced. One of that length still has an older key
+  of the asking video among its negatives for about half of the queries; a longer one would for nearly all.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class TDLOptions(Options):
     mix_alpha: float = Field(0.1, ge=0, le=1)
     """Largest share α of the frame that TCA mixes in; 0 leaves TCA out."""
     queue_size: int = Field(500, ge=1)
-    """Keys of other videos to contrast with, K; the authors' is 3,569 or more."""
+    """Past keys to contrast with, K; the authors' is 3,569 or more."""
     momentum: float = Field(0.999, ge=0, le=1)
     """Share of its weights that the momentum encoder keeps at each step."""
     key_norm: KeyNorm = "running"
@@ -88,32 +89,38 @@ class TDLOptions(Options):
 @dataclass(frozen=True, slots=True)
 class OwnNegative:
     """Clips `anchor` and, elsewhere in the same video, `negative`: uniform over all pairs of places whose
-    starts are at least `min_gap` frames apart.
+    starts are at least `min_gap` frames apart; None is the length of a clip.
 
-    A video that is too short gets a smaller stride; where even stride 1 does not suffice, half of the
-    places as the gap; where no clip fits, two clips that loop the video, half of it apart.
+    A video that is too short gets a smaller stride, and with it shorter clips; where even stride 1 does
+    not suffice, half of the places as the gap; where no clip fits, two clips that loop the video, half of
+    it apart.
     """
 
     num_frames: int
     frame_stride: int
-    min_gap: int
+    min_gap: int | None
 
     def __call__(self, n_frames: int, fps: float, generator: np.random.Generator) -> Sampled:
         """See `vssl_core.interfaces.ViewSampler`."""
         del fps
-        steps = max(self.num_frames - 1, 1)
-        stride = max(min(self.frame_stride, (n_frames - 1 - self.min_gap) // steps), 1)
+        if self.min_gap is None:
+            widest = (n_frames - 1) // (2 * self.num_frames - 1)
+        else:
+            widest = (n_frames - 1 - self.min_gap) // max(self.num_frames - 1, 1)
+        stride = max(min(self.frame_stride, widest), 1)
         steps_T = np.arange(self.num_frames, dtype=np.int64) * stride
-        first, second = self._starts(n_frames, n_frames - int(steps_T[-1]), generator)
+        gap = self.num_frames * stride if self.min_gap is None else self.min_gap
+        places = n_frames - int(steps_T[-1])
+        first, second = self._starts(n_frames, places, gap=gap, generator=generator)
         anchor, negative = generator.permutation([first, second])
         return Sampled({"anchor": (anchor + steps_T) % n_frames, "negative": (negative + steps_T) % n_frames})
 
-    def _starts(self, n_frames: int, places: int, generator: np.random.Generator) -> tuple[int, int]:
+    @staticmethod
+    def _starts(n_frames: int, places: int, *, gap: int, generator: np.random.Generator) -> tuple[int, int]:
         if places < 2:
             first = int(generator.integers(n_frames))
             return first, first + n_frames // 2
-        gap = self.min_gap if self.min_gap < places else places // 2
-        distances = np.arange(gap, places)
+        distances = np.arange(gap if gap < places else places // 2, places)
         pairs = places - distances
         distance = int(generator.choice(distances, p=pairs / pairs.sum()))
         first = int(generator.integers(places - distance))
@@ -159,8 +166,7 @@ class TDL(PretextTask):
     @classmethod
     def sampler(cls, options: Any, clip: ClipSpec) -> ViewSampler:
         """Two clips of a video, some way apart; see `OwnNegative`."""
-        gap = clip.num_frames * clip.frame_stride if options.min_gap is None else options.min_gap
-        return OwnNegative(clip.num_frames, clip.frame_stride, gap)
+        return OwnNegative(clip.num_frames, clip.frame_stride, options.min_gap)
 
     @classmethod
     def augmentation(cls, options: Any, clip: ClipSpec) -> Augmentation:

@@ -12,14 +12,18 @@ from vssl_core.testing.tasks import (
     batching,
     blindness,
     conduct,
+    devices,
     learning,
+    lengths,
     levels,
     losses,
     momentum,
     processes,
+    requirements,
     sampling,
     signal,
     state,
+    training,
     views,
 )
 from vssl_core.testing.tasks.steps import as_in_the_core
@@ -28,17 +32,21 @@ from vssl_core.testing.tasks.subject import subject
 __all__ = ["CHECKS", "subject"]
 
 _PARTS = (
+    requirements,
     levels,
     sampling,
+    lengths,
     views,
     blindness,
     losses,
     batching,
     state,
     momentum,
+    training,
     learning,
     signal,
     processes,
+    devices,
     conduct,
 )
 

@@ -136,11 +136,15 @@ def _check_chance(chance: Mapping[str, float], metrics: Mapping[str, Tensor]) ->
 
 
 def check_bf16_autocast_is_finite(subject: TaskSubject) -> None:
-    """Loss, metrics and gradient stay finite in bfloat16."""
+    """Loss, metrics and gradient stay finite in bfloat16.
+
+    Without oneDNN: some of its gradients are not finite on some processors (`vssl_core.precision`).
+    """
     task, batch = subject.task(), subject.batch()
     task.train()
     task.before_step(progress(0))
     seed_everything(0)
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     with torch.autocast("cpu", torch.bfloat16):
         output = task(*batch)
     backward(output)

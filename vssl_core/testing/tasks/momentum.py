@@ -1,4 +1,4 @@
-"""Checks of momentum encoders, which are found by watching what the hooks move."""
+"""Checks of what the hooks move: momentum encoders are found by it, and the backbone is not theirs."""
 
 from __future__ import annotations
 
@@ -70,20 +70,35 @@ def _step_without_optimizer(task: PretextTask, batch: Batch) -> None:
     task.after_step(progress(0))
 
 
+def check_hooks_leave_the_backbone_alone(subject: TaskSubject) -> None:
+    """The optimiser alone moves the weights of the exported backbone, under the rate that holds for all."""
+    task, batch = subject.task(), subject.batch()
+    shake(task)
+    before = {name: value.detach().clone() for name, value in task.backbone.named_parameters()}
+    _step_without_optimizer(task, batch)
+    if changed := differing(before, dict(task.backbone.named_parameters())):
+        raise CheckFailed(
+            "expected before_step and after_step to leave the exported backbone to the optimiser, but they "
+            f"move {listed(changed)}; decay and rates are the protocol's, scaled in param_groups."
+        )
+
+
 def check_no_second_backbone_stands_still(subject: TaskSubject) -> None:
-    """A second backbone is trained, or follows in a hook: else it is forgotten."""
+    """A second backbone is trained, follows in a hook, or is kept in eval mode: else it is forgotten."""
     task, batch = subject.task(), subject.batch()
     others = {n: m for n, m in task.named_modules() if isinstance(m, Backbone) and m is not task.backbone}
     if not others:
         raise CheckSkipped("the task has one backbone")
     moved = moved_by_hooks(task, batch)
+    task.train()
     for name, backbone in others.items():
         own = [f"{name}.{inner}" for inner, _ in backbone.named_parameters()]
         trained = any(p.requires_grad for p in backbone.parameters())
-        if not trained and not set(own) & set(moved):
+        if not trained and backbone.training and not set(own) & set(moved):
             raise CheckFailed(
                 f"expected the second backbone {name!r} to be trained or to follow the first one, but it "
-                "stands still: neither before_step nor after_step moves it."
+                "stands still: neither before_step nor after_step moves it. One that is to stand still "
+                "says so by staying in eval mode: let the task's train() call its eval()."
             )
 
 
@@ -107,4 +122,8 @@ def check_no_gradient_into_momentum_parts(subject: TaskSubject) -> None:
         )
 
 
-CHECKS = (check_no_gradient_into_momentum_parts, check_no_second_backbone_stands_still)
+CHECKS = (
+    check_no_gradient_into_momentum_parts,
+    check_no_second_backbone_stands_still,
+    check_hooks_leave_the_backbone_alone,
+)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vssl_core.interfaces import PretextTask, TaskOutput, TrainProgress
+from vssl_core.precision import deterministic
 from vssl_core.seeding import key_seed
 from vssl_core.testing.outcome import Check, CheckFailed
 from vssl_core.testing.process_state import generator_states, preserved
@@ -45,14 +46,8 @@ _BATCH_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 @contextmanager
 def in_the_core() -> Iterator[None]:
     """What holds while the core trains on a CPU: algorithms are deterministic, gradients are computed."""
-    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    with preserved(), torch.enable_grad():
-        torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        try:
-            yield
-        finally:
-            torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+    with preserved(), torch.enable_grad(), deterministic(torch.device("cpu")):
+        yield
 
 
 def seed_everything(number: int) -> None:

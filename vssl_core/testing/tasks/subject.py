@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vssl_core.augmentation.ops import Augmentation
+from vssl_core.draws import equal_draws
 from vssl_core.interfaces import Backbone, PretextTask, TaskContext, ViewSampler
 from vssl_core.protocol import Data
 from vssl_core.registry import PluginRef, load
@@ -57,7 +58,7 @@ class TaskSubject(Component):
 
     def new_backbone(self) -> Backbone:
         """A new backbone, always with the same weights."""
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with torch.random.fork_rng(devices=[]), equal_draws(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(key_seed("backbone", 0))
             return self.backbone(self.backbone.Options(), CLIP)
@@ -76,7 +77,7 @@ class TaskSubject(Component):
         make_backbone = make_backbone or self.new_backbone
         if seed is not None:
             torch.manual_seed(key_seed("task", seed))
-        with warnings.catch_warnings():
+        with equal_draws(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a task says of small queues is for users
             made: PretextTask = self.cls(make_backbone, options, context)
         return made

@@ -26,7 +26,7 @@ from vssl_plugins.datasets.official.journal import WalkJournal, read_journal
 from vssl_plugins.datasets.official.matching import match
 from vssl_plugins.datasets.official.source import Source
 from vssl_plugins.datasets.video_files import check_folder
-from vssl_plugins.datasets.walk import FoundVideo, Journal, Seen, folder_times, look_at, walk_videos
+from vssl_plugins.datasets.walk import FoundVideo, Journal, Seen, folder_times, listable, look_at, walk_videos
 
 __all__ = ["about", "discover", "find", "index_path"]
 
@@ -91,6 +91,8 @@ def _usable(source: Source, path: Path, now: Mapping[str, Any], progress: Progre
     except StoreError as error:
         progress.say(f"{source.name}: {error}")
         return None
+    if listable(source.root, index.unreadable):
+        return None
     times = folder_times(source.root, index.folders)
     same = all(listing.changed_ns == times[name] != 0 for name, listing in index.folders.items())
     return index if same and index.about == now else None
@@ -133,7 +135,7 @@ def discover(
     """
     interrupted, older = earlier
     if source.folders is None:
-        return look_at(source.root, list(annotations.entries), progress, seen=interrupted, journal=journal)
+        return look_at(source.root, list(annotations.entries), progress)
     seen = interrupted if interrupted.listings else older
     return walk_videos(source.root, progress, tops=source.folders(), seen=seen, journal=journal)
 

@@ -43,7 +43,7 @@ def used_lists(source: Source, index: Index) -> tuple[InventoryList, ...]:
         return tuple(lists)
     lists[lists.index(train)] = _filled(train, sorted(chosen), here)
     if all(one.part != "validation" for one in lists):
-        rest = held_out(labels, chosen, source.subset.subset_seed)
+        rest = held_out(labels, chosen)
         lists.append(_filled(InventoryList(HELD_OUT, "validation", ()), sorted(rest), here))
     return tuple(lists)
 

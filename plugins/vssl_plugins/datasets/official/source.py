@@ -95,8 +95,12 @@ def needed_file(name: str, folders: Sequence[Path], names: Sequence[str]) -> Pat
 
 
 def names_in(folder: Path) -> list[str]:
-    """What lies in a folder, sorted; nothing where it cannot be listed."""
+    """What lies in a folder, sorted; nothing where it cannot be listed.
+
+    Names that begin with a dot are left out, as walks do: archives made on a Mac hold a `._NAME` for each
+    NAME.
+    """
     try:
-        return sorted(path.name for path in folder.iterdir())
+        return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:
         return []

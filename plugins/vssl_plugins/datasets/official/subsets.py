@@ -90,16 +90,20 @@ def balanced_order(labels: Mapping[str, str | None], seed: int) -> list[str]:
     return sorted(place, key=place.__getitem__)
 
 
-def held_out(labels: Mapping[str, str | None], chosen: set[str], seed: int) -> set[str]:
-    """Videos to validate on beside a subset: the last tenth of every class, as far as it is not chosen."""
-    videos: dict[str | None, int] = {}
-    for label in labels.values():
-        videos[label] = videos.get(label, 0) + 1
-    return {
-        video_id
-        for video_id, number in _rounds(labels, seed).items()
-        if video_id not in chosen and number >= (1 - HELD_OUT_SHARE) * videos[labels[video_id]]
-    }
+def held_out(labels: Mapping[str, str | None], chosen: set[str]) -> set[str]:
+    """Videos to validate on beside a subset: of every class a tenth as many as it lists, of those not chosen.
+
+    The subset alone decides which, not how it came about, so that a list of its ids says everything.
+    """
+    videos: dict[str | None, list[str]] = {}
+    for video_id, label in labels.items():
+        videos.setdefault(label, []).append(video_id)
+    aside: set[str] = set()
+    for members in videos.values():
+        rest = [video_id for video_id in members if video_id not in chosen]
+        rest.sort(key=lambda video_id: key_digest("held out", video_id))
+        aside.update(rest[: max(1, int(HELD_OUT_SHARE * len(members)))])
+    return aside
 
 
 def _rounds(labels: Mapping[str, str | None], seed: int) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""Built-in corruptions: noise, time, codecs, pictures."""
