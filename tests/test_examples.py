@@ -42,7 +42,8 @@ def memory() -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    "name", ["my_task", "my_backbone", "my_dataset", "my_evaluator", "my_executor", "my_hook"]
+    "name",
+    ["my_task", "my_backbone", "my_dataset", "my_evaluator", "my_corruption", "my_executor", "my_hook"],
 )
 def test_an_example_fits_on_a_page(name: str) -> None:
     assert len((ROOT / "examples" / f"{name}.py").read_text().splitlines()) <= 60
@@ -56,6 +57,7 @@ def test_an_example_fits_on_a_page(name: str) -> None:
         ("examples/my_backbone.py", "MyBackbone", vssl_core.Backbone),
         ("examples/my_dataset.py", "MyDataset", vssl_core.VideoDataset),
         ("examples/my_evaluator.py", "MyEvaluator", vssl_core.Evaluator),
+        ("examples/my_corruption.py", "Fog", vssl_core.Corruption),
         ("examples/my_executor.py", "MyExecutor", vssl_core.Executor),
     ],
 )

@@ -18,13 +18,16 @@ PLUGINS = ROOT / "plugins" / "vssl_plugins"
 LAYERS = [
     set(names.split())
     for names in (
-        """types errors seeding files rows cells curve lease cache_dir interrupt monitors statistics
-        distributed options progress _meter _bars""",
-        """interfaces augmentation video protocol registry hooks store checkpoint sampling momentum budget
-         optim precision probe cost metrics views data ledger overlap strips similarity weights instantiate
-         fingerprint packing parity aggregates""",
+        """types errors seeding global_seeds files documents digests rows cells curve lease cache_dir
+        interrupt monitors statistics options stored_options progress units terminal _meter _bars outcomes
+        examples""",
+        """interfaces augmentation video protocol registry hooks store checkpoint sampling momentum
+        distributed budget draws optim precision probe cost metrics views data ledger overlap strips
+        similarity weights instantiate classifier corruption corrupted fingerprint packing parity aggregates
+        paper findings showcase""",
         "pretrain evaluate report",
-        "bench planning run_cell controls testing export",
+        """bench planning run_cell run_plan studies opening evaluate_backbone controls testing export
+        corrupted_copy verification""",
         "cli",
     )
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -39,9 +40,9 @@ class Tiny(VideoDataset):
             for i in range(count):
                 path = self._path(split, i)
                 if not path.exists():
-                    staged = path.with_suffix(".part.mp4")
+                    staged = path.with_suffix(f".{os.getpid()}.mp4")
                     write_video(staged, drifting(seed=sum(map(ord, split)) * 1000 + i, step=2 * (i % 2) - 1))
-                    staged.rename(path)
+                    staged.replace(path)
 
     def _path(self, split: str, i: int) -> Path:
         return self._folder / f"{split}-{i}.mp4"
@@ -60,10 +61,10 @@ def drifting(*, seed: int, step: int, num_frames: int = 30) -> np.ndarray:
     return np.stack([np.roll(texture, step * t, axis=1) for t in range(num_frames)])
 
 
-def write_video(path: Path, frames_THWC: np.ndarray) -> None:
-    """H.264 in MP4 at 15 frames a second."""
+def write_video(path: Path, frames_THWC: np.ndarray, rate: Fraction = Fraction(15)) -> None:
+    """H.264 in MP4 at 15 frames a second, or another rate."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(15), options={"qp": "24"})
+        stream = container.add_stream("libx264", rate=rate, options={"qp": "24"})
         stream.codec_context.thread_count = (
             1  # and a fixed quantiser: else x264's bytes are not always the same
         )

@@ -14,6 +14,7 @@ from tiny_dataset import drifting, write_video
 import vssl_core
 from vssl_core.cli import main
 from vssl_core.store import all_cells
+from vssl_core.testing.process_state import unchanged
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +84,17 @@ def test_a_newer_schema_is_refused_and_left_alone(finished: Path, tmp_path: Path
     assert json.loads(path.read_text()) == document
 
 
-def test_a_class_of_this_process_runs_here(tmp_path: Path) -> None:
+def test_a_class_of_this_process_runs_here_and_leaves_its_settings_alone(tmp_path: Path) -> None:
     from vssl_plugins.tasks.vcop import VCOP
 
     class Mine(VCOP):
         """The same under another name."""
 
-    result = vssl_core.bench(
-        Mine, protocol="smoke", pretrain=TINY, targets=[TINY], evaluators=["retrieval"], controls=False,
-        runs=tmp_path / "runs",
-    )  # fmt: skip
+    with unchanged("bench", generators=()):
+        result = vssl_core.bench(
+            Mine, protocol="smoke", pretrain=TINY, targets=[TINY], evaluators=["retrieval"], controls=False,
+            runs=tmp_path / "runs",
+        )  # fmt: skip
     assert not result.failures
     assert {row.task for row in result.rows} == {"Mine"}
 

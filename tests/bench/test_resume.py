@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from small_bench import command
 
+from vssl_core import verify
 from vssl_core.store import all_cells
 
 EPOCHS = 8  # of two steps each
@@ -85,3 +86,6 @@ def test_ctrl_c_leaves_a_cell_that_can_be_resumed(tmp_path: Path) -> None:
     done = subprocess.run(_command("vcop", stopped), check=True, capture_output=True, text=True)
     assert "resuming at step" in done.stderr
     assert _digest(stopped) == _digest(calm)
+    verified = verify(stopped)
+    assert verified.ok
+    assert verified.cells[0].unchecked == ()

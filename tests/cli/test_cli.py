@@ -63,7 +63,7 @@ def test_completion_of_names_imports_no_plugin(crowded: Path) -> None:
 def test_help_names_every_command_but_the_hidden_one() -> None:
     shown = vssl("--help").stdout
     listed = re.findall(r"^  (\S+)  ", shown.partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["bench", "data", "export", "plugins", "report", "why"]
+    assert listed == ["bench", "data", "export", "plan", "plugins", "report", "study", "verify", "why"]
 
 
 @pytest.mark.parametrize("name", sorted(cli.vssl.commands))

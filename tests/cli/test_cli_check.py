@@ -210,6 +210,26 @@ def test_a_file_is_checked_for_all_that_it_defines(tmp_path: Path) -> None:
     assert "evaluator First: " in result.stdout.splitlines()[-3]
 
 
+def test_a_class_that_others_build_on_is_checked_where_it_is_complete(tmp_path: Path) -> None:
+    source = evaluator("First", body="api_version = 9")
+    source += "class Second(First):\n    '''Another.'''\n    api_version = 1\n"
+    (tmp_path / "family.py").write_text(source)
+    result = vssl("plugins", "check", f"{tmp_path}/family.py", *ONLY)
+    assert result.returncode == 1, result.stdout
+    assert "evaluator First" in result.stdout
+    assert "made for api_version 9" in result.stdout
+
+
+def test_a_task_that_requires_no_set_of_words_fails_by_the_check_of_it(tmp_path: Path) -> None:
+    example = (Path(__file__).resolve().parents[2] / "examples" / "my_task.py").read_text()
+    source = example.replace("(PretextTask):\n", "(PretextTask):\n    requires = 5\n")
+    (tmp_path / "numbered.py").write_text(source)
+    name = "check_requires_is_a_set_of_words"
+    result = vssl("plugins", "check", f"{tmp_path}/numbered.py", "--only", name)
+    assert result.returncode == 1, result.stdout
+    assert f"failed  {name}: expected requires to be a set of words" in result.stdout
+
+
 def test_a_module_and_a_class_in_it(tmp_path: Path) -> None:
     (tmp_path / "inside.py").write_text(
         evaluator("First", body="pass") + evaluator("Second", body="api_version = 9")
@@ -244,6 +264,27 @@ def project(folder: Path, groups: str, source: str) -> Path:
     (folder / "src" / "project_plugin.py").write_text(source)
     (folder / "pyproject.toml").write_text(f'[project]\nname = "Vssl.Plugin_P"\nversion = "0.3"\n{groups}')
     return folder
+
+
+@pytest.mark.parametrize(
+    ("layout", "place"),
+    [
+        ('[tool.setuptools]\npackage-dir = {"" = "lib"}\npackages = ["inner"]\n', "lib/inner"),
+        ('[tool.setuptools.packages.find]\nwhere = ["code"]\n', "code/inner"),
+        ('[tool.hatch.build.targets.wheel]\npackages = ["python/inner"]\n', "python/inner"),
+        ('[tool.hatch.build]\nsources = ["below"]\n', "below/inner"),
+        ("", "src/inner"),
+        ("", "inner"),
+    ],
+)
+def test_a_project_of_any_usual_layout_is_found(tmp_path: Path, layout: str, place: str) -> None:
+    package = tmp_path / "p" / place
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(evaluator())
+    table = '[project]\nname = "inner"\n[project.entry-points."vssl.evaluators"]\nscore = "inner:Score"\n'
+    (tmp_path / "p" / "pyproject.toml").write_text(table + layout)
+    result = vssl("plugins", "check", str(tmp_path / "p"), *ONLY)
+    assert result.returncode == 0, result.stdout
 
 
 def test_a_project_is_checked_as_if_it_were_installed(tmp_path: Path) -> None:

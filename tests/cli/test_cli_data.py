@@ -130,7 +130,8 @@ def test_a_folder_is_a_dataset_too(root: Path, capsys: pytest.CaptureFixture[str
     assert run("prepare", str(root), "-o", "test_fraction=0") == 0
     shown = capsys.readouterr().out
     assert shown.splitlines()[1].split() == ["train", "train", "4", "0", "not", "known", "not", "known"]
-    assert run("verify", str(root)) == 0
+    assert run("verify", str(root)) == 2  # it keeps nothing that its files could be compared with
+    assert "dataset 'folder' keeps nothing of what it finds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,10 @@ def test_audit_names_what_cannot_be_read_and_is_fast_the_second_time(
     (root / "odd\nname.mp4").unlink()
     monkeypatch.setattr("vssl_core.ledger.look_into", None)
     assert run("audit", root) == 0
+    (tmp_path / "list.txt").write_text("v0.mp4\ngone.mp4\n")
+    capsys.readouterr()
+    assert run("audit", "list", "--root", root, "--annotations", tmp_path / "list.txt") == 0
+    assert "missing from this copy: 1; here and not to be read: 0" in capsys.readouterr().out
 
 
 def test_overlap_of_folders(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,18 +107,21 @@ def small_bench(runs: Path, pretrain: Path, *, unreadable: str) -> BenchResult:
     )  # fmt: skip
 
 
-def planned(pretrain: Path, overlap: str) -> Plan:
+def planned(pretrain: Path, overlap: str, unreadable: str = "lenient") -> Plan:
     request = Request(
         task="rotnet", backbone="shufflenet", pretrain=str(pretrain), targets=[TINY],
         evaluators=["retrieval"], seeds=[0], options={}, controls=False,
     )  # fmt: skip
-    return make_plan(request, load_protocol("smoke", {"data.overlap": overlap}), progress=quiet_progress())
+    document = load_protocol("smoke", {"data.overlap": overlap, "data.unreadable": unreadable})
+    return make_plan(request, document, progress=quiet_progress())
 
 
 def test_a_protocol_can_forbid_overlap(root: Path, tmp_path: Path) -> None:
     made = Tiny(Tiny.Options(), DatasetContext(tmp_path / "cache" / "datasets", quiet_progress()))
     made.prepare()
     assert planned(root, "forbid").cells
+    with pytest.raises(DatasetError, match="cannot be compared"):
+        planned(root, "forbid", "strict")
     shutil.copy(made.records("test")[3].path, root / "leak.mp4")
     message = r"'leak\.mp4' and 'test-3' \(exact.*`vssl data overlap folder .* -o a\.root=.*/R`"
     with pytest.raises(DatasetError, match=message) as caught:

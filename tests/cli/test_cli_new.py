@@ -22,7 +22,7 @@ from vssl_core.cli import scaffold
 from vssl_core.registry import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
-LONGEST = "a_name_of_thirty_two_characters1"
+LONGEST = "a" * 28
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def test_it_keeps_the_contract_as_a_project(generated: Callable[[str], Generated
     assert component["origin"] == "installed"
 
 
-@pytest.mark.parametrize("name", ["ab", LONGEST])
+@pytest.mark.parametrize("name", ["a1", "ab", LONGEST])
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_clean_whatever_the_length_of_its_name(tmp_path: Path, kind: str, name: str) -> None:
     scaffold.check_name(kind, name)
@@ -151,6 +151,7 @@ def test_a_bench_runs_with_one_of_each_kind(generated: Callable[[str], Generated
         ("eval", "evaluator"), ("executor", "executor"),
     )]  # fmt: skip
     options = ["-o", f"pretrain.{root}", "-o", f"target.{root}"]
+    options += ["--eval", "noise", "-o", 'eval/noise.corruptions=["new_corruption"]']
     path = os.pathsep.join(str(project.site) for project in made.values())
     result = vssl(
         "bench", "--protocol", "smoke", "--no-controls", "--runs", str(runs), *kinds, *options,
@@ -159,6 +160,8 @@ def test_a_bench_runs_with_one_of_each_kind(generated: Callable[[str], Generated
     assert result.returncode == 0, result.stderr
     assert "few_shot" in result.stdout
     (cell,) = (runs / "cells").iterdir()
+    (noise,) = (cell / "evaluations").glob("noise-*")
+    assert "scores_new_corruption_s1" in "".join(path.name for path in noise.rglob("*.npy"))
     log = (runs / "logs" / f"{cell.name}.log").read_text()
     assert "pretraining" in log
     with (cell / "steps.csv").open(newline="") as file:
@@ -203,12 +206,15 @@ def test_its_own_ci_passes(tmp_path: Path) -> None:
         (["Pace", "--kind", "task"], "lower-case"),
         (["2fast", "--kind", "task"], "begins with a letter"),
         (["clip-speed", "--kind", "task"], "underscores"),
-        (["a" * 33, "--kind", "task"], "at most 32"),
+        (["a" * 29, "--kind", "task"], "at most 28"),
         (["vssl-plugin-pace", "--kind", "task"], "such as 'pace'"),
         (["vcop", "--kind", "task"], "built-in task called 'vcop'"),
         (["tensor", "--kind", "task"], "would hide 'Tensor'"),
         (["exception", "--kind", "dataset"], "would hide 'Exception'"),
         (["csv", "--kind", "hooks"], "would hide 'csv'"),
+        (["tiny_backbone", "--kind", "task"], "would hide 'TinyBackbone'"),
+        (["validation_error", "--kind", "task"], "would hide 'ValidationError'"),
+        (["part", "--kind", "evaluator"], "would hide 'Part'"),
         (["none", "--kind", "backbone"], "would hide 'None'"),
         (["pace"], "--kind"),
         (["pace", "--kind", "tsk"], "tsk"),

@@ -276,7 +276,7 @@ def test_an_evaluator_has_no_cost(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cost" not in json.loads(shown(capsys, "evaluator", "linear", "--format", "json"))
 
 
-@pytest.mark.parametrize("kind", ["task", "backbone", "dataset", "evaluator", "executor"])
+@pytest.mark.parametrize("kind", ["task", "backbone", "dataset", "evaluator", "corruption", "executor"])
 def test_every_built_in_states_a_text_and_described_options(kind: str) -> None:
     from vssl_core.cli.describe import describe
     from vssl_core.registry import scan

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from vssl_core.cells import CellSpec, Component, EvaluationSpec, differences
+from vssl_core.cells import (
+    NUMBERS_VERSION,
+    SCORES_VERSION,
+    CellSpec,
+    Component,
+    EvaluationSpec,
+    differences,
+)
 
 
 def _component(name: str = "x", **changes: object) -> Component:
@@ -74,6 +81,13 @@ def test_evaluation_key() -> None:
     assert spec().evaluation_id != spec(target_digest="r").evaluation_id
     assert spec().evaluation_id != spec(decoder={"decoder": "torchcodec"}).evaluation_id
     assert spec().evaluation_id != spec(evaluator=_component("e", options={})).evaluation_id
+
+
+def test_scores_can_be_outdated_where_weights_are_not() -> None:
+    fields = {"evaluator": _component("e"), "label": "e", "target": _component("t"), "target_digest": "q"}
+    evaluation = EvaluationSpec.model_validate({**fields, "protocol_hash": "h"})
+    assert evaluation.key()["numbers_version"] == SCORES_VERSION
+    assert _cell().key()["numbers_version"] == NUMBERS_VERSION
 
 
 def test_differences_say_what_and_how() -> None:

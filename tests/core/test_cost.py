@@ -1,12 +1,17 @@
-"""FLOPs of a step: backward twice the forward pass, whatever the groups; of a clip: attention counts."""
+"""FLOPs of a step: backward twice the forward pass, whatever the groups; of a clip; peak memory."""
 
 from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
-from vssl_core.cost import count_flops, step_flop_counter
+from vssl_core.cost import count_flops, peak_memory_mib, reset_peak_memory, step_flop_counter
 from vssl_core.interfaces import Backbone
 from vssl_core.types import ClipSpec
 
@@ -100,3 +105,46 @@ def test_what_cannot_be_counted_is_listed_with_how_often_it_occurs() -> None:
     gflops, missing = count_flops(Sorting("fused", CLIP), CLIP)
     assert gflops == count_flops(Attending("fused", CLIP), CLIP)[0]
     assert missing == {"aten::sort": 1, "aten::cumsum": 1}
+
+
+# ------------------------------------------------------------------------------------------ memory
+
+CPU = torch.device("cpu")
+needs_linux = pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux's /proc"
+)
+
+
+@needs_linux
+def test_the_peak_is_counted_anew_after_a_reset() -> None:
+    held = torch.ones(50 * 2**18)  # 50 MiB
+    assert peak_memory_mib(CPU) > 50
+    del held
+    high = peak_memory_mib(CPU)
+    assert reset_peak_memory(CPU)
+    low = peak_memory_mib(CPU)
+    assert low < high - 25
+    again = torch.ones(100 * 2**18)
+    assert 90 < peak_memory_mib(CPU) - low < 200
+    del again
+
+
+@needs_linux
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc, which keeps what was freed")
+def test_what_the_allocator_only_keeps_is_given_back_before_counting() -> None:
+    pieces = [torch.ones(2**14) for _ in range(1600)]  # 100 MiB in pieces too small to be given back alone
+    held = peak_memory_mib(CPU)
+    last = pieces[-1]
+    del pieces
+    assert reset_peak_memory(CPU)
+    assert peak_memory_mib(CPU) < held - 60
+    assert last.sum() == 2**14
+
+
+@needs_linux
+def test_the_peak_is_this_processs_and_not_that_of_the_one_that_started_it() -> None:
+    held = torch.ones(700 * 2**18)  # more than a child that imports torch
+    code = "import torch; from vssl_core.cost import *; print(peak_memory_mib(torch.device('cpu')))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 50 < float(printed) < peak_memory_mib(CPU) - 200
+    del held

@@ -10,14 +10,23 @@ import numpy as np
 import pytest
 from tiny_dataset import drifting, write_video
 
-from vssl_core.data import Index, Ledger, audit, build_index, num_missing, subset, target_subset
+from vssl_core.data import (
+    Index,
+    Ledger,
+    audit,
+    build_index,
+    held_out,
+    num_missing,
+    subset,
+    target_subset,
+)
 from vssl_core.errors import ContractError, DatasetError, ProtocolError, VideoError
 from vssl_core.interfaces import VideoDataset
 from vssl_core.ledger import DecodeLedger
 from vssl_core.progress import quiet_progress
 from vssl_core.protocol import Data, load_protocol
 from vssl_core.types import Inventory, InventoryList, Split, VideoInfo, VideoRecord
-from vssl_core.video import FrameReader
+from vssl_core.video import FrameReader, worker_pool
 from vssl_core.views import epoch_order
 
 
@@ -108,6 +117,19 @@ def test_subsets_are_nested_unlabelled_and_independent_of_order() -> None:
     }
 
 
+def test_held_out_videos_are_of_all_classes_and_not_those_with_the_first_names() -> None:
+    videos = [VideoRecord(f"{label:03d}/{i}", "/nowhere", label) for label in range(101) for i in range(15)]
+    few = held_out(videos, Data(held_out_videos=64))
+    assert len(few) == 64
+    labels = [int(record.video_id[:3]) for record in few]
+    assert len(set(labels)) > 32
+    assert max(labels) > 90
+    assert all(record.label is None for record in few)
+    more = held_out(videos[::-1], Data(held_out_videos=100, num_videos=10))
+    assert {record.video_id for record in few} < {record.video_id for record in more}
+    assert held_out(few[:5], Data()) == few[:5]
+
+
 def test_a_target_subset_keeps_labels_order_and_small_parts_whole() -> None:
     parts = {"train": _videos(40), "validation": _videos(3, start=40), "test": _videos(20, start=60)}
     index = Index("target", ("a", "b"), {split: tuple(records) for split, records in parts.items()})
@@ -167,6 +189,51 @@ def test_what_the_ledger_knows_is_not_opened_again(tmp_path: Path, monkeypatch: 
         audit([VideoRecord("new", str(new))], Closed(), ledger=ledger, data=Data(), progress=quiet_progress())
 
 
+def test_no_video_is_left_out_by_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed from outside costs a second try; what fails again stops the cell."""
+    paths = [tmp_path / f"{name}.mp4" for name in ("a", "b", "c")]
+    write_video(paths[0], drifting(seed=0, step=1))
+    for path in paths[1:]:
+        path.write_bytes(paths[0].read_bytes())
+    videos, kills = [VideoRecord(path.stem, str(path)) for path in paths], [0]
+    real = worker_pool._Worker.give
+
+    def give(self: worker_pool._Worker, path: str | None) -> bool:
+        begun = real(self, path)
+        if path == str(paths[1]) and kills[0]:
+            kills[0] -= 1
+            self._process.kill()
+        return begun
+
+    monkeypatch.setattr(worker_pool._Worker, "give", give)
+    around = {"data": Data(unreadable="lenient"), "progress": quiet_progress()}
+    kills[0] = 2
+    with pytest.raises(VideoError, match=r"b\.mp4.*SIGKILL.*not left out") as caught:
+        audit(videos, FrameReader(), ledger=DecodeLedger(tmp_path / "cache"), **around)
+    assert caught.value.passing
+    kills[0] = 1
+    usable, found = audit(videos, FrameReader(), ledger=DecodeLedger(tmp_path / "cache"), **around)
+    assert list(usable) == videos
+    assert not found.unreadable
+
+
+def test_a_part_that_cannot_be_read_by_chance_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, drifting(seed=0, step=1))
+    part = VideoRecord("a", str(path), span_seconds=(0.0, 0.5))
+
+    class Failing(FrameReader):
+        def info(self, record: VideoRecord) -> VideoInfo:
+            raise VideoError(record.path, "Stale file handle", passing=True)
+
+    monkeypatch.setattr("vssl_core.video.second_try._ask_the_system", lambda path: Failing().info(part))
+    ledger, lenient = DecodeLedger(tmp_path / "cache"), Data(unreadable="lenient")
+    with pytest.raises(VideoError, match=r"Stale.*not left out"):
+        audit([part], Failing(), ledger=ledger, data=lenient, progress=quiet_progress())
+
+
 def test_a_ledger_counts_what_is_used_and_what_is_listed() -> None:
     ledger = Ledger(4, {"v1": "broken"}, missing=2)
     assert (ledger.used, ledger.listed) == (3, 6)
@@ -192,6 +259,22 @@ def test_missing_videos_are_counted_as_far_as_they_were_wanted() -> None:
     assert target_subset(index, load_protocol("laptop")).missing == index.missing
     whole = build_index("x", Listed({"train": _videos(40), "test": _videos(4, start=40)}), Data())
     assert whole.digest == index.digest
+
+
+def test_a_validation_part_that_is_listed_and_not_here_takes_no_training_video() -> None:
+    class Partly(Listed):
+        lists: tuple[InventoryList, ...] = ()
+
+        def inventory(self) -> Inventory:
+            return Inventory(self.lists)
+
+    dataset = Partly({"train": _videos(40), "test": _videos(4, start=40)})
+    assert build_index("x", dataset, Data()).parts["validation"]
+    for missing in (("x", "y"), ()):  # gone from this disk; or a subset that leaves none
+        dataset.lists = (InventoryList("val", "validation", (), missing),)
+        index = build_index("x", dataset, Data())
+        assert (len(index.parts["train"]), index.parts["validation"]) == (40, ())
+        assert index.missing["validation"] == len(missing)
 
 
 def test_every_class_with_several_sources_has_videos_in_the_carved_part() -> None:

@@ -109,6 +109,26 @@ def unused():
 """ + evaluator(body="def score(self):\n        return helped(double(1))")
 
 
+def made_by(number: int, words: frozenset[str]) -> type:
+    """A class of a factory, as people write them for a sweep."""
+
+    class Made:
+        def scale(self, factor: int = number * 2) -> object:
+            return number, words, factor
+
+    return Made
+
+
+def test_an_in_code_digest_covers_the_values_of_closures() -> None:
+    def of(number: int, *words: str) -> str:
+        return registry.plugin_digest(registry.resolve("task", made_by(number, frozenset(words))))
+
+    assert of(1) == of(1)
+    assert of(1) != of(2)
+    assert of(1, "a", "b") == of(1, "b", "a")
+    assert of(1, "a", "b") != of(1, "a", "c")
+
+
 def test_an_in_code_digest_covers_what_the_class_reaches(site: Path) -> None:
     helper = "def helped(x):\n    return x\n"
     base = in_code_digest(site, SCRIPT, helper)

@@ -52,15 +52,45 @@ def test_killed_owner_is_followed(tmp_path: Path) -> None:
         assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
-def test_other_host_counts_as_dead_only_after_its_heartbeat_stopped(tmp_path: Path) -> None:
-    path = tmp_path / "lease.json"
-    path.write_text(json.dumps({"host": f"not-{socket.gethostname()}", "pid": 1, "token": "t"}))
+def assert_only_its_heartbeat_says_that_it_is_dead(path: Path) -> None:
     with pytest.raises(BusyError), lease.hold(path, waiting=lambda _: None, timeout_seconds=0.1):
         pass
     old = time.time() - 2 * lease.STALE_SECONDS
     os.utime(path, (old, old))
     with lease.hold(path, waiting=lambda _: None, timeout_seconds=5):
         pass
+
+
+def test_other_host_counts_as_dead_only_after_its_heartbeat_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "lease.json"
+    path.write_text(json.dumps({"host": f"not-{socket.gethostname()}", "pid": 1, "token": "t"}))
+    assert_only_its_heartbeat_says_that_it_is_dead(path)
+
+
+def left_behind(path: Path, **changes: object) -> None:
+    """The lease of an owner that looks like this process, but for these things."""
+    with lease.hold(path, waiting=print):
+        owner = json.loads(path.read_text())
+    path.write_text(json.dumps({**owner, "token": "t", **changes}))
+
+
+def test_another_process_by_the_number_of_the_owner_is_not_the_owner(tmp_path: Path) -> None:
+    path = tmp_path / "lease.json"
+    left_behind(path, started=1.0)
+    with lease.hold(path, waiting=print, timeout_seconds=5):
+        pass
+    left_behind(path)
+    with pytest.raises(BusyError), lease.hold(path, waiting=lambda _: None, timeout_seconds=0.1):
+        pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="Linux alone tells containers apart")
+@pytest.mark.parametrize("key", ["boot", "namespace"])
+def test_a_container_that_was_started_again_does_not_wait_for_itself(key: str, tmp_path: Path) -> None:
+    """Same host name, same number: only the heartbeat says that the owner is gone."""
+    path = tmp_path / "lease.json"
+    left_behind(path, **{key: "another"})
+    assert_only_its_heartbeat_says_that_it_is_dead(path)
 
 
 def test_many_threads_never_hold_it_together(tmp_path: Path) -> None:

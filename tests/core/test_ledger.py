@@ -14,9 +14,13 @@ from pathlib import Path
 import pytest
 from tiny_dataset import drifting, write_video
 
+from vssl_core.data import audit
 from vssl_core.ledger import Decoded, DecodeLedger
 from vssl_core.progress import quiet_progress
+from vssl_core.protocol import Data
 from vssl_core.types import VideoInfo, VideoRecord
+from vssl_core.video import FrameReader
+from vssl_core.video.decoders import installed_decoders
 
 ODD_NAMES = [
     "a b.mp4",
@@ -134,8 +138,34 @@ def test_another_decoder_knows_nothing(clip: Path, tmp_path: Path, monkeypatch: 
     (record,) = records(clip)
     assert DecodeLedger(tmp_path).look_up(record)
     newer = {"decoder": "pyav", "pyav": "99", "libavcodec": "99", "libavformat": "99"}
-    monkeypatch.setattr("vssl_core.video.FrameReader.decode_parameters", newer)
+    monkeypatch.setattr("vssl_core.video.pyav_decoder.PyAVDecoder.identity", lambda self: newer)
     assert DecodeLedger(tmp_path).look_up(record) is None
+
+
+def test_each_decoder_has_a_ledger_of_its_own(clip: Path, tmp_path: Path) -> None:
+    """torchcodec opens no file whose folder's name is not UTF-8; PyAV does."""
+    if "torchcodec" not in installed_decoders():
+        pytest.skip("torchcodec, or an FFmpeg for it, is not installed")
+    odd = tmp_path / "Vid\udce9os" / "a.mp4"
+    odd.parent.mkdir()
+    shutil.copy(clip, odd)
+    ledger, some = DecodeLedger(tmp_path / "cache"), records(clip, odd)
+    by = {
+        name: ledger.complete(some, progress=quiet_progress(), processes=1, decoder=name)
+        for name in ("pyav", "torchcodec")
+    }
+    assert all(entry.info for entry in by["pyav"].values())
+    assert by["torchcodec"][str(clip)] == by["pyav"][str(clip)]
+    assert by["torchcodec"][str(odd)].error
+    again = DecodeLedger(tmp_path / "cache")
+    for name, known in by.items():
+        assert [again.look_up(record, decoder=name) for record in some] == [*known.values()]
+    data = Data(unreadable="lenient", decoder="torchcodec")
+    reader = FrameReader(decoder="torchcodec")
+    usable, left_out = audit(some, reader, ledger=again, data=data, progress=quiet_progress())
+    assert [record.path for record in usable] == [str(clip)]
+    assert reader.read(usable[0], [0]).shape == (1, 48, 64, 3)
+    assert len(left_out.unreadable) == 1
 
 
 def test_failures_are_remembered_and_tried_again_on_demand(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from vssl_core.errors import ContractError
@@ -83,6 +85,32 @@ def test_the_state_has_the_names_of_the_network_and_comes_back() -> None:
     assert torch.equal(twin(x), other(x))
 
 
+class Doubling(nn.BatchNorm2d):
+    """A layer of the family that does something that its children do not say."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+        return 2 * super().forward(input)
+
+
+def with_activation() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 1), BatchNormAct2d(4, act_layer=nn.PReLU), nn.Flatten())
+
+
+def test_a_norm_that_activates_still_does_in_the_key_encoder() -> None:
+    twin, online = MomentumEncoder(with_activation(), momentum=0.9), with_activation()
+    assert list(twin.encoder.state_dict()) == list(online.state_dict())
+    x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(twin.eval()(x), online.eval()(x))
+    torch.testing.assert_close(twin.train()(x), online.train()(x), rtol=1e-2, atol=1e-2)  # unbiased variance
+    twin.follow(online)
+
+
+def test_a_norm_that_does_something_unknown_is_refused_by_name() -> None:
+    with pytest.raises(ContractError, match="Doubling is derived from BatchNorm"):
+        MomentumEncoder(nn.Sequential(Doubling(3)), momentum=0.9)
+
+
 def test_queue_is_first_in_first_out_for_any_number_of_rows() -> None:
     queue = FeatureQueue(5, 2)
     torch.testing.assert_close(queue.features.norm(dim=1), torch.ones(5))
@@ -116,6 +144,23 @@ def test_queue_is_no_longer_than_the_data(wanted: int, videos: int, expected: in
     assert [f"instead of {wanted}" in str(w.message) for w in caught] == [True] * (wanted > videos)
 
 
+@pytest.mark.parametrize(("longer", "share", "most"), [(1, 0.55, 1), (3, 1.0, 3)])
+def test_a_queue_as_long_as_the_data_has_an_older_key_of_about_half_of_those_who_ask(
+    longer: int, share: float, most: int
+) -> None:
+    """What the warning says: of 40 videos in batches of 4, ten steps an epoch, in another order each."""
+    order, queue = np.random.default_rng(0), FeatureQueue(longer * 40, 1)
+    own = []
+    for epoch in range(200):
+        for batch in order.permutation(40).reshape(10, 4):
+            own += [int((queue.features == video).sum()) for video in batch] if epoch > longer else []
+            queue.push([torch.tensor(batch).float()[:, None]])
+    assert np.mean(np.array(own) > 0) == pytest.approx(share, abs=0.02)
+    assert max(own) == most
+
+
 def test_contrast_accuracy_counts_ties_as_guesses() -> None:
     logits = torch.tensor([[2.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
     assert contrast_accuracy(logits).item() == pytest.approx((1 + 1 / 3 + 0 + 1 / 2) / 4)
+    second = contrast_accuracy(logits, torch.ones(4, dtype=torch.int64))
+    assert second.item() == pytest.approx((0 + 1 / 3 + 1 + 1 / 2) / 4)

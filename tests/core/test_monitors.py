@@ -28,5 +28,16 @@ def test_one_direction_is_rank_one() -> None:
     assert collapse_verdict([1.0], [1.0]) == "collapsed"
 
 
+def test_too_few_features_say_nothing() -> None:
+    assert feature_std(torch.ones(1, 8)) is None
+    assert effective_rank(torch.ones(1, 8)) is None
+    pair = torch.eye(8)[:2]
+    assert feature_std(pair) is not None
+    assert effective_rank(pair) is None, "two features differ in one direction, whatever they are"
+    assert collapse_verdict([None], [None]) == "ok"
+    assert collapse_verdict([0.0], [None]) == "collapsed"
+    assert collapse_verdict([], []) == "ok"
+
+
 def test_rank_counts_equal_directions() -> None:
     assert effective_rank(torch.cat([torch.eye(4), -torch.eye(4)])) == pytest.approx(4.0)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -18,8 +19,11 @@ from vssl_core.overlap.buckets import candidates, hash_distance
 from vssl_core.overlap.guard import refuse_overlap
 from vssl_core.overlap.likeness import ALIKE, align, look_closely
 from vssl_core.progress import quiet_progress
+from vssl_core.protocol import Data
 from vssl_core.types import VideoRecord
+from vssl_core.video import worker_pool
 from vssl_core.video.fingerprint import fingerprint, frame_hashes, nearest
+from vssl_core.video.pixels import grey
 
 HEIGHT, WIDTH, RATE = 96, 128, 25
 
@@ -169,7 +173,7 @@ def test_a_video_that_breaks_between_hashing_and_comparing_is_named(
 
 def test_the_guard_names_pairs_and_the_way_out(videos: dict[str, Path], tmp_path: Path) -> None:
     around = {"names": ("mine", "theirs"), "command": "vssl data overlap mine theirs", "cache": tmp_path}
-    around |= {"progress": quiet_progress(), "processes": 2}
+    around |= {"progress": quiet_progress(), "processes": 2, "data": Data()}
     test = records(videos["size"], videos["scene3"])
     refuse_overlap(records(videos["scene1"]), test, **around)
     message = (
@@ -178,6 +182,55 @@ def test_the_guard_names_pairs_and_the_way_out(videos: dict[str, Path], tmp_path
     )
     with pytest.raises(DatasetError, match=message):
         refuse_overlap(records(videos["scene0"], videos["scene1"]), test, **around)
+
+
+def test_the_guard_lets_nothing_through_that_it_could_not_compare(
+    videos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An undecodable video may show anything; where every cell leaves it out, it does not matter."""
+    around = {"names": ("mine", "theirs"), "command": "vssl data overlap mine theirs"}
+    around |= {"progress": quiet_progress(), "processes": 1}
+    twin = Path(shutil.copy(videos["scene0"], tmp_path / "twin.mp4"))
+    test = records(videos["scene3"], twin)
+    killed_at(twin.name, monkeypatch)
+    message = (
+        r"1 of 'mine' and 'theirs' cannot be compared: 'twin': .*SIGKILL.*`vssl data overlap mine theirs`"
+    )
+    for data in (Data(), Data(unreadable="lenient")):
+        with pytest.raises(DatasetError, match=message):
+            refuse_overlap(records(videos["scene1"]), test, data=data, cache=tmp_path / "cache", **around)
+    monkeypatch.undo()
+    with pytest.raises(DatasetError, match="'scene0' and 'twin'"):
+        refuse_overlap(records(videos["scene0"]), test, data=Data(), cache=tmp_path / "cache", **around)
+    twin.write_bytes(b"no video")
+    refuse_overlap(
+        records(videos["scene1"]), test, data=Data(unreadable="lenient"), cache=tmp_path / "cache", **around
+    )
+    with pytest.raises(DatasetError, match=r"cannot be compared: 'twin': .*no video"):
+        refuse_overlap(records(videos["scene1"]), test, data=Data(), cache=tmp_path / "cache", **around)
+
+
+def killed_at(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the process that gets this file is killed from outside."""
+    real = worker_pool._Worker.give
+
+    def give(self: Any, path: str | None) -> bool:
+        begun = real(self, path)
+        if path and Path(path).name == name:
+            self._process.kill()
+        return begun
+
+    monkeypatch.setattr(worker_pool._Worker, "give", give)
+
+
+def test_hashes_are_of_one_decoder(
+    videos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(tmp_path, records(videos["scene0"]))
+    monkeypatch.setattr("vssl_core.overlap.pyav_versions", lambda: {"pyav": "99"})
+    monkeypatch.setattr("vssl_core.ledger.look_into", None)
+    with pytest.raises(TypeError):  # it is hashed anew
+        search(tmp_path, records(videos["scene0"]))
 
 
 # ---------------------------------------------------------------------------------------------- hashing
@@ -196,6 +249,12 @@ def test_frames_are_taken_by_time() -> None:
     seconds = np.array([0, 0.1, 0.2, 1.0, 1.1])
     assert nearest(seconds, np.array([0, 0.14, 0.15, 0.5, 0.7, 9])).tolist() == [0, 1, 1, 2, 3, 4]
     assert nearest(np.array([0.0]), np.array([0, 3.0])).tolist() == [0, 0]
+
+
+def test_grey_frames_are_those_of_a_reformatter_of_their_own(videos: dict[str, Path]) -> None:
+    with av.open(str(videos["size"])) as file:
+        for frame in file.decode(video=0):
+            assert np.array_equal(grey(frame), frame.reformat(format="gray").to_ndarray())
 
 
 def test_a_fingerprint_is_as_long_as_the_video(videos: dict[str, Path]) -> None:

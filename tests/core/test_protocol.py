@@ -56,6 +56,11 @@ def test_a_file_is_a_protocol(tmp_path: Path) -> None:
         ("{", "not valid YAML"),
         ("schema: 1\nname: x\npretrain: {batch_size: 9, accumulation: 2}\n", "multiple of accumulation"),
         ("schema: 1\nname: x\npretrain: {optimizer: {lr: .nan}}\n", "lr"),
+        ("schema: 1\nname: x\npretrain: {budget: {amount: .inf}}\n", "pretrain.budget.amount.*finite"),
+        ("schema: 1\nname: x\npretrain: {optimizer: {clip_norm: .inf}}\n", "clip_norm.*finite"),
+        ("schema: 1\nname: x\ndata: {mean: [0, .nan, 0]}\n", "data.mean.*finite"),
+        ("schema: 1\nname: x\ndata: {std: [0, 1, 1]}\n", "data.std.*greater than 0"),
+        ("schema: 1\nname: x\nevaluation: {options: {linear: {lr: .inf}}}\n", "evaluation.options.*JSON"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, match: str) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 import vssl_core
 
-WHOLE = ("errors", "interfaces", "options", "seeding", "types")
-OTHERS = {"augmentation", "bench", "load", "register", "resolve", "scan"}
-OTHERS |= {"EvenClips", "UniformClip", "average_clips", "classification_metrics"}
+WHOLE = ("classifier", "corruption", "errors", "interfaces", "options", "seeding", "types")
+OTHERS = {"augmentation", "bench", "evaluate_backbone", "load", "register", "resolve", "scan", "verify"}
+OTHERS |= {"EvenClips", "UniformClip", "average_clips", "back_and_forth", "classification_metrics"}
 
 
 def test_the_list_is_everything_public_of_the_contracts_and_the_functions_of_a_caller() -> None:

@@ -55,6 +55,16 @@ def test_own_names_load_without_any_map(tmp_path: Path) -> None:
     assert str(loaded) == "9 tensors by key map 'names of vssl'"
 
 
+@pytest.mark.parametrize("part", ["model", "module", "backbone"])
+def test_own_names_that_look_like_a_wrapper_load(tmp_path: Path, part: str) -> None:
+    source, net = nn.Module(), nn.Module()
+    source.add_module(part, Net())
+    net.add_module(part, Net())
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    assert load_into(net, tmp_path / "w.safetensors", [PUBLISHED]).key_map == "names of vssl"
+    assert same(net, source)
+
+
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state", "model"])
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
 def test_a_published_layout_loads_by_its_map_and_says_what_is_left_out(
@@ -140,7 +150,9 @@ def test_long_lists_are_cut_at_ten_with_their_count(tmp_path: Path) -> None:
 def test_two_keys_of_one_new_name_are_refused(tmp_path: Path) -> None:
     state = {**published(Net()), "stem.0.weight": torch.zeros(4, 3, 1, 1, 1)}
     torch.save(state, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match=r"two keys of the file that become 'stem.0.weight'"):
+    with pytest.raises(
+        WeightsError, match=r"'a publisher', which refuses it: two keys of the file become 'stem.0.weight'"
+    ):
         load_into(Net(), tmp_path / "w.pt", [PUBLISHED])
 
 
@@ -150,15 +162,48 @@ def test_a_conversion_that_is_impossible_says_why(tmp_path: Path) -> None:
 
     torch.save(published(Net()), tmp_path / "w.pt")
     broken = KeyMap("broken", PUBLISHED.recognise, PUBLISHED.rename, PUBLISHED.drop, convert=refuse)
-    with pytest.raises(WeightsError, match="a table of 7 rows where 3 are needed"):
+    with pytest.raises(
+        WeightsError, match="'broken', which refuses it: a table of 7 rows where 3 are needed"
+    ):
         load_into(Net(), tmp_path / "w.pt", [broken])
+
+
+def test_a_map_that_lists_keys_is_nearer_than_one_that_refuses(tmp_path: Path) -> None:
+    """A user who forgot an option is told by the file's own layout what differs."""
+
+    def refuse(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+        raise WeightsError("expected an image's patch kernel")
+
+    torch.save({**published(Net()), "fc.weight": torch.zeros(9, 9)}, tmp_path / "w.pt")
+    image = KeyMap("an image model", PUBLISHED.recognise, PUBLISHED.rename, convert=refuse)
+    with pytest.raises(WeightsError) as caught:
+        load_into(Net(), tmp_path / "w.pt", [image, PUBLISHED])
+    text = str(caught.value)
+    assert "Nearest is key map 'a publisher', by which there are 1 of another shape: proj.weight" in text
+    assert "There is also 'an image model', which refuses it: expected an image's patch kernel." in text
+
+
+def test_own_names_are_nearest_to_a_file_of_own_names(tmp_path: Path) -> None:
+    def refuse(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+        raise WeightsError("expected an image's patch kernel")
+
+    torch.save({**Net().state_dict(), "proj.weight": torch.zeros(9, 9)}, tmp_path / "w.pt")
+    image = KeyMap("an image model", recognise=(r"stem\.",), convert=refuse)
+    with pytest.raises(
+        WeightsError, match=r"Nearest is key map 'names of vssl', by which there are 1 of ano"
+    ):
+        load_into(Net(), tmp_path / "w.pt", [image])
 
 
 def test_pickled_objects_are_never_unpickled(tmp_path: Path) -> None:
     state = {"state_dict": Net().state_dict(), "args": argparse.Namespace(lr=1)}
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"could run code when it is opened .*save its state dict anew"):
+    with pytest.raises(
+        WeightsError, match=r"\(it holds argparse\.Namespace\).*save its state dict anew"
+    ) as caught:
         load_weights(tmp_path / "w.pth")
+    assert "\x1b" not in str(caught.value)
+    assert "weights_only" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
@@ -177,3 +222,15 @@ def test_a_file_without_a_state_dict_says_what_it_holds(tmp_path: Path, content:
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=r"holds no state dict: expected tensors by name, or one under"):
         load_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("wrapper", ["", "state_dict"])
+def test_entries_that_are_no_tensors_are_named(wrapper: str, tmp_path: Path) -> None:
+    state = {**Net().state_dict(), "epoch": 3, "note": "best"}
+    torch.save({wrapper: state, "lr": 0.1} if wrapper else state, tmp_path / "w.pth")
+    with pytest.raises(
+        WeightsError, match=r"got tensors beside .*must go: epoch \(int\), note \(str\)"
+    ) as caught:
+        load_weights(tmp_path / "w.pth")
+    assert "proj" not in str(caught.value)
+    assert str(caught.value).endswith(f" under {wrapper!r}." if wrapper else "note (str).")

@@ -41,6 +41,7 @@ def test_every_page_for_authors_has_a_worked_example() -> None:
         "add-a-backbone",
         "add-a-dataset",
         "add-an-evaluator",
+        "add-a-corruption",
         "add-an-executor",
         "add-hooks",
         "publish-a-plugin",

@@ -15,11 +15,11 @@ from vssl_core.cli import main
 from vssl_core.data import build_index
 from vssl_core.errors import DatasetError, UsageError, VideoError
 from vssl_core.interfaces import VideoDataset
+from vssl_core.opening import open_dataset
 from vssl_core.packing import Packed, PackSettings, pack_dataset, read_manifest
 from vssl_core.planning import dataset_component
 from vssl_core.progress import quiet_progress
 from vssl_core.protocol import Data
-from vssl_core.run_cell import open_dataset
 from vssl_core.types import VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.video.scan import scan
@@ -162,7 +162,55 @@ def test_folders_that_hold_something_else_are_refused(source: Path, tmp_path: Pa
     pack(source, tmp_path / "P")
     with pytest.raises(UsageError, match="made otherwise: its settings"):
         pack(source, tmp_path / "P", quality=9)
+    changed = dataset_component(str(source), {"test_fraction": 0.5})
+    with pytest.raises(UsageError, match="made otherwise: its dataset"):
+        pack_dataset(
+            open_dataset(changed, progress=quiet_progress(), classes={}), changed, tmp_path / "P",
+            settings=PackSettings(short_side=48), progress=quiet_progress(),
+        )  # fmt: skip
     (tmp_path / "P" / "pack.json").write_text('{"schema": 1, "videos": 3}')
+    with pytest.raises(DatasetError, match="pack the dataset again"):
+        opened(str(tmp_path / "P"))
+
+
+def test_another_folder_of_videos_does_not_replace_a_copy(source: Path, tmp_path: Path) -> None:
+    pack(source, tmp_path / "P")
+    before = (tmp_path / "P" / "pack.json").read_bytes()
+    other = tmp_path / "O" / "up" / "x.mp4"
+    other.parent.mkdir(parents=True)
+    write_video(other, drifting(seed=0, step=1))
+    with pytest.raises(UsageError, match="made otherwise: its dataset"):
+        pack(tmp_path / "O", tmp_path / "P")
+    assert (tmp_path / "P" / "pack.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [("dataset", "name"), ("dataset", "options"), ("encoder", "codec")]
+)
+def test_a_manifest_that_does_not_say_what_it_is_is_malformed(
+    place: str, name: str, source: Path, tmp_path: Path
+) -> None:
+    pack(source, tmp_path / "P")
+    manifest = json.loads((tmp_path / "P" / "pack.json").read_text())
+    del manifest[place][name]
+    (tmp_path / "P" / "pack.json").write_text(json.dumps(manifest))
+    with pytest.raises(DatasetError, match=rf"(?s)expected .*{name}.*pack the dataset again"):
+        opened(str(tmp_path / "P"))
+
+
+def test_a_folder_with_nothing_but_a_dead_lease_is_taken(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "P").mkdir()
+    (tmp_path / "P" / "lease.json").write_text('{"host": "x", "pid": 1, "token": "t"}')
+    os.utime(tmp_path / "P" / "lease.json", (0, 0))
+    assert pack(source, tmp_path / "P")
+
+
+@pytest.mark.parametrize("file", ["../../secret.mp4", "/etc/hostname", "videos/ab/../../../x.mp4", "x.mp4"])
+def test_a_manifest_names_no_file_outside_its_folder(file: str, source: Path, tmp_path: Path) -> None:
+    pack(source, tmp_path / "P")
+    manifest = json.loads((tmp_path / "P" / "pack.json").read_text())
+    manifest["videos"][0]["file"] = file
+    (tmp_path / "P" / "pack.json").write_text(json.dumps(manifest))
     with pytest.raises(DatasetError, match="pack the dataset again"):
         opened(str(tmp_path / "P"))
 

@@ -17,6 +17,7 @@ EVALUATORS = {"linear": "top1", "retrieval": "R@1"}
 LEVELS = {"random_init": 30.0, "vcop": 42.0, "cvrl": 44.0, "supervised": 80.0}
 NUM_GROUPS = 24
 VIDEOS_PER_GROUP = 5
+CLASSES = tuple(f"motion {letter}" for letter in "abcdefgh")
 
 
 @dataclass
@@ -37,6 +38,8 @@ class Cell:
     coverage: float = 1.0
     views: Sequence[str] = ("clip_0", "clip_1")
     evaluators: dict[str, str] = field(default_factory=lambda: dict(EVALUATORS))
+    showcase: bool = True
+    """Whether evaluations name the target's classes and hold pictures; older bundles do not."""
 
     def __post_init__(self) -> None:
         self.role = self.role or {"random_init": "floor", "supervised": "ceiling"}.get(self.task, "method")
@@ -163,6 +166,10 @@ def _evaluation(runs: Path, folder: Path, cell: Cell, evaluator: str, metric: st
         writer.writerow(["video_id", "group", "value"])
         for index, value in enumerate(values):
             writer.writerow([f"v{index}", f"scene_{index // VIDEOS_PER_GROUP}", float(value)])
+    if evaluator == "linear":
+        _scores(path, values)
+    if cell.showcase:
+        _showcase(path, evaluator)
     row = _row(cell, evaluator, metric, float(values.mean()))
     row["per_video"] = (path / f"{metric.replace('@', '_')}.csv").relative_to(runs).as_posix()
     second = {**row, "metric": "top5", "primary": False, "per_video": None}
@@ -170,6 +177,47 @@ def _evaluation(runs: Path, folder: Path, cell: Cell, evaluator: str, metric: st
     parts = {"evaluator": _component(evaluator, "e"), "target": _component(cell.target, "d")}
     _json(path / "request.json", {"schema": 1, "spec": {**parts, "label": evaluator}, "key": {}})
     _json(path / "result.json", {"schema": 1, "rows": [row, second], "curves": curves})
+
+
+def _scores(path: Path, values: np.ndarray) -> None:
+    """Scores that are right where `values` say so; a wrong video is taken for the class after its own."""
+    labels = np.arange(len(values)) % len(CLASSES)
+    scores = np.full((len(values), len(CLASSES)), 0.02)
+    predicted = np.where(values > 0, labels, (labels + 1) % len(CLASSES))
+    scores[np.arange(len(values)), predicted] = 0.86 - np.arange(len(values)) / 1000
+    scores[:, 0] += 1 - scores.sum(axis=1)
+    np.save(path / "scores.npy", scores.astype(np.float32))
+    np.save(path / "labels.npy", labels)
+
+
+def _showcase(path: Path, evaluator: str) -> None:
+    count = NUM_GROUPS * VIDEOS_PER_GROUP
+    ids, labels = [f"v{i}" for i in range(count)], [i % len(CLASSES) for i in range(count)]
+    videos = [{"video_id": ids[i], "group": ids[i], "label": labels[i]} for i in range(count)]
+    _json(path / "target.json", {"schema": 2, "classes": CLASSES, "videos": videos, "ledger": None})
+    hardest = ids[-8:] if evaluator == "linear" else []
+    queries = [_query(number) for number in range(3)] if evaluator == "retrieval" else []
+    shown = [*hardest, *(v["video_id"] for query in queries for v in (query, *query["neighbours"]))]
+    pictures = {video_id: f"examples/{number:02d}.jpg" for number, video_id in enumerate(shown)}
+    for video_id, name in pictures.items():
+        _picture(path / name, int(video_id[1:]))
+    document = {"schema": 1, "queries": queries, "hardest": hardest, "pictures": pictures, "unreadable": {}}
+    _json(path / "examples.json", document)
+
+
+def _query(number: int) -> dict[str, Any]:
+    """A query of class `number` whose second neighbour alone is of its class."""
+    labels = [(number + step) % len(CLASSES) for step in (1, 0, 2)]
+    neighbours = [
+        {"video_id": f"v{200 + 10 * number + place}", "label": label} for place, label in enumerate(labels)
+    ]
+    return {"video_id": f"v{number}", "label": number, "neighbours": neighbours}
+
+
+def _picture(path: Path, number: int) -> None:
+    picture = np.full((64, 196, 3), (number % 250, 3 * number % 250, 120), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), picture)
 
 
 def _values(cell: Cell, evaluator: str) -> np.ndarray:

@@ -94,3 +94,16 @@ def test_a_report_needs_neither_torch_nor_a_plugin(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "random_init (floor)" in done.stdout
+
+
+def test_the_page_needs_neither_torch_nor_a_plugin(tmp_path: Path) -> None:
+    runs = write_study(tmp_path, seeds=(0,))
+    code = (
+        "import sys; from vssl_core.cli import main; "
+        f"code = main(['report', {str(runs)!r}, '--format', 'html']); "
+        "bad = sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'vssl_plugins'}); "
+        "sys.exit(code or (f'imported {bad}' if bad else 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (runs / "report.html").is_file()

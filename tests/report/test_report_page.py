@@ -12,7 +12,7 @@ from synthetic_runs import Cell, write_cell, write_failure, write_study
 from vssl_core.errors import StoreError
 from vssl_core.report import load_report, render, write_html
 
-VOID = {"meta", "link", "img", "br", "path", "use", "rect"}
+VOID = {"meta", "link", "img", "br", "path", "use", "rect", "image"}
 
 
 class Page(HTMLParser):
@@ -98,7 +98,8 @@ def test_names_and_reasons_are_escaped(page: Page, html: str) -> None:
 
 
 def test_every_section_is_there(page: Page) -> None:
-    assert {"results", "failed", "curves", "views", "provenance"} <= set(page.attributes("id"))
+    sections = {"results", "failed", "nearest", "hardest", "views", "cells", "provenance"}
+    assert sections <= set(page.attributes("id"))
     assert "random_init (floor)" in page.text
     assert "supervised (ceiling)" in page.text
     assert "Satterthwaite" in page.text
@@ -108,11 +109,10 @@ def test_every_section_is_there(page: Page) -> None:
 
 
 def test_pictures_and_charts_have_words(page: Page) -> None:
-    pictures = [attrs for tag, attrs in page.tags if tag == "img"]
-    assert len(pictures) == 3 * 2 + 2
-    assert all(attrs["src"].startswith("data:image/png;base64,") for attrs in pictures if attrs["src"])
-    assert all("one video per row" in (attrs["alt"] or "") for attrs in pictures)
-    charts = [attrs for tag, attrs in page.tags if tag == "svg"]
+    shown = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("class") == "thumb"]
+    assert len([attrs for attrs in shown if "one video per row" in (attrs["aria-label"] or "")]) > 3 * 2 + 2
+    assert all(attrs.get("role") == "img" and attrs.get("aria-label") for attrs in shown)
+    charts = [attrs for tag, attrs in page.tags if tag == "svg" and "class" not in attrs]
     assert charts
     assert all(attrs.get("role") == "img" and attrs.get("aria-label") for attrs in charts)
 
@@ -128,8 +128,10 @@ def test_tables_can_be_sorted_and_scrolled_by_keyboard(page: Page) -> None:
     assert "button" in {tag for tag, _ in page.tags}
     regions = [attrs for _, attrs in page.tags if attrs.get("class") == "scroll"]
     assert regions
-    assert all(attrs.get("tabindex") == "0" and attrs.get("aria-labelledby") for attrs in regions)
-    assert len([value for value in page.attributes("data-value") if float(value) >= 0]) > 20
+    names = [attrs.get("aria-labelledby") or attrs.get("aria-label") for attrs in regions]
+    assert all(names)
+    assert all(attrs.get("tabindex") == "0" for attrs in regions)
+    assert len([value for value in page.attributes("data-value") if value and float(value) >= 0]) > 20
 
 
 def test_dollars_in_names_are_no_formulas(tmp_path: Path) -> None:
@@ -162,3 +164,63 @@ def test_a_page_that_cannot_be_written_says_so(runs: Path, tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
         write_html(runs, output=tmp_path / "file" / "report.html")
+
+
+def test_a_picture_stands_on_the_page_once_however_often_it_is_shown(page: Page) -> None:
+    stored = [attrs["href"] or "" for tag, attrs in page.tags if tag == "image"]
+    assert all(uri.startswith("data:image/jpeg;base64,") for uri in stored)
+    assert len(stored) == len(set(stored))
+    uses = [attrs["href"] for tag, attrs in page.tags if tag == "use" and "href" in attrs]
+    assert len(uses) > 3 * len(stored)
+
+
+def test_neighbours_are_marked_as_of_the_query_s_class_or_not(page: Page) -> None:
+    classes = [attrs.get("class") for tag, attrs in page.tags if tag == "figure"]
+    assert classes.count("video hit") > 0
+    assert page.text.count("✗ other class") == 2 * page.text.count("✓ same class")
+
+
+def test_every_cell_has_a_page_with_its_ledger_rows_and_provenance(runs: Path, html: str, page: Page) -> None:
+    for folder in (runs / "cells").iterdir():
+        assert f"cell-{folder.name}" in page.attributes("id")
+        part = html[html.index(f'id="cell-{folder.name}"') :]
+        part = Page(part[: part.index("</article>")]).text
+        assert "Provenance" in part
+        if (folder / "failure.json").exists():
+            assert "Failed DivergedError" in " ".join(part.split())
+        else:
+            assert all(word in part for word in ("Ledger", "top1", "What decides about its numbers"))
+
+
+def test_confusions_and_hardest_videos_follow_from_the_scores(page: Page, html: str) -> None:
+    # Every wrong video of the test data is taken for the class after its own.
+    mistakes = re.findall(r'<th scope="row">motion (.)</th><td>motion (.)</td>', html)
+    assert mistakes
+    assert all((ord(other) - ord(own)) % 8 == 1 for own, other in mistakes)
+    assert "probability of it" in page.text
+
+
+def test_bundles_without_names_and_pictures_are_shown_by_number(tmp_path: Path) -> None:
+    write_study(tmp_path, seeds=(0,), showcase=False)
+    page = Page(render(load_report(tmp_path), "html"))
+    assert "class 3" in page.text
+    assert "nearest" not in page.attributes("id")
+
+
+def test_other_metrics_are_there_on_demand_and_the_first_are_seen(page: Page) -> None:
+    heads = [attrs for tag, attrs in page.tags if tag == "th" and "data-metric" in attrs]
+    assert {attrs["data-metric"] for attrs in heads if "data-more" in attrs} == {"top5"}
+    assert {attrs["data-metric"] for attrs in heads if "data-more" not in attrs} == {"top1", "R@1"}
+
+
+def test_notes_that_cannot_be_read_cost_their_part_alone(tmp_path: Path) -> None:
+    write_study(tmp_path, seeds=(0,))
+    cell = next((tmp_path / "cells").glob("vcop-*"))
+    (cell / "evaluations" / "retrieval-shapes_motion-e0" / "examples.json").write_text(
+        '{"schema": 1, "x": 2}'
+    )
+    (cell / "evaluations" / "linear-shapes_motion-e0" / "scores.npy").write_bytes(b"no array")
+    page = Page(render(load_report(tmp_path), "html"))
+    assert "examples.json' is not what this version writes (x)" in page.text
+    assert "scores.npy'" in page.text
+    assert "cvrl · shufflenet" in page.text

@@ -118,13 +118,33 @@ def test_stars_say_what_a_gain_has_withstood() -> None:
 
 def test_for_errors_a_gain_is_a_fall() -> None:
     values = {"random_init": [9.0, 9.5, 9.2], "vcop": [4.0, 4.2, 4.6], "cvrl": [7.0, 7.1, 7.3]}
-    table = build_table(rows_of(values, unit="ms", higher_is_better=False))
+    table = build_table(rows_of(values, unit="nats", higher_is_better=False))
     gain = score_of(table, "vcop").gain
     assert gain is not None
     assert gain.interval is not None
     assert gain.mean > 0
     assert gain.interval.low > 0
     assert score_of(table, "vcop").ties == "a"
+
+
+@pytest.mark.parametrize("unit", ["clips/s", "ms", "MiB", "GFLOPs", "M"])
+def test_costs_stand_beside_one_another_and_are_not_compared(unit: str) -> None:
+    """A random network is no floor for a rate, and a method no better for a faster machine."""
+    values = {
+        task: [10.0 * n, 10.0 * n + 1, 10.0 * n + 2] for n, task in enumerate(("random_init", "a", "b"))
+    }
+    table = build_table(rows_of(values, unit=unit))
+    for line in table.lines:
+        score = line.scores[0]
+        assert score is not None
+        assert score.interval is not None
+        assert (score.gain, score.ties, score.ranks, score.best) == (None, "", None, False)
+    assert table.columns[0].detectable_gap is None
+    notes = " ".join(footnotes(table))
+    assert "Gain" not in notes
+    assert "could not be told apart" not in notes
+    compared = build_table(rows_of(values, unit="%"))
+    assert score_of(compared, "a").gain is not None
 
 
 def test_under_three_seeds_no_interval_and_a_hint() -> None:
@@ -152,6 +172,21 @@ def test_best_needs_five_seeds_and_a_separation_from_all(seeds: int, best: bool)
     assert (score_of(table, "cvrl").ranks, score_of(table, "vcop").ranks) == ((1, 1), (2, 2))
     assert not score_of(table, "vcop").best
     assert ("No task is marked best" in " ".join(footnotes(table))) is not best
+
+
+@pytest.mark.parametrize("rises", [True, False])
+def test_the_seeds_that_two_share_say_which_of_them_is_better(rises: bool) -> None:
+    """More seeds of one method may turn the means round, and not the pair's difference."""
+    sign = 1.0 if rises else -1.0
+    ours = [50.0, 51.0, 52.0, 50.5, 51.5]
+    theirs = [60.0, 61.0, 62.5, 60.4, 61.7, 5.0, 6.0, 4.0]
+    values = {"vcop": [sign * value for value in ours], "cvrl": [sign * value for value in theirs]}
+    table = build_table(rows_of(values, higher_is_better=rises))
+    vcop, cvrl = score_of(table, "vcop"), score_of(table, "cvrl")
+    assert sign * vcop.mean > sign * cvrl.mean
+    assert (cvrl.ranks, vcop.ranks) == ((1, 1), (2, 2))
+    assert not vcop.best
+    assert not cvrl.best
 
 
 def test_ties_are_shown_as_ties() -> None:

@@ -12,7 +12,17 @@ from planted_tasks import OPS, Arrow, caught_by
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from vssl_core import Backbone, ClipSpec, Options, PretextTask, Sampled, TaskContext, TaskOutput, UniformClip
+from vssl_core import (
+    Backbone,
+    ClipSpec,
+    Options,
+    PretextTask,
+    Sampled,
+    TaskContext,
+    TaskOutput,
+    TrainProgress,
+    UniformClip,
+)
 from vssl_core.augmentation import Augmentation, RandomCrop, ViewAugmentation
 from vssl_core.distributed import gather_with_grad, rank
 from vssl_core.momentum import contrast_accuracy
@@ -53,7 +63,7 @@ class Pair(_TwoViews):
             2
         )
         logits_BN = a_BD @ self.gathered(b_BD).T / 0.2
-        target_B = torch.arange(len(a_BD)) + rank() * len(a_BD)
+        target_B = torch.arange(len(a_BD), device=a_BD.device) + rank() * len(a_BD)
         accuracy = (logits_BN.detach().argmax(dim=1) == target_B).float().mean()
         chance = {"contrast_accuracy": 1 / logits_BN.shape[1]}
         return TaskOutput(
@@ -282,9 +292,9 @@ class Restore(Arrow):
 
     def forward(self, views: Mapping[str, Tensor], info: Mapping[str, Tensor]) -> TaskOutput:
         clip_BCTHW = views["clip"]
-        kept = (torch.rand(len(clip_BCTHW), 1, *self.size) > 0.6).float()
+        kept = (torch.rand((len(clip_BCTHW), 1, *self.size), device=clip_BCTHW.device) > 0.6).float()
         kept_BCTHW = F.interpolate(kept, clip_BCTHW.shape[2:])
-        noisy_BCTHW = clip_BCTHW * kept_BCTHW + 0.1 * torch.randn(clip_BCTHW.shape)
+        noisy_BCTHW = clip_BCTHW * kept_BCTHW + 0.1 * torch.randn_like(clip_BCTHW)
         drawn = self.head(self.backbone.forward_features(noisy_BCTHW)).float()
         target = F.adaptive_avg_pool3d(views["target"], self.size)
         error = (drawn - target).square()
@@ -307,4 +317,49 @@ class Motion(Arrow):
         return TaskOutput(loss, metrics={"accuracy": right}, chance={"accuracy": 0.25})
 
 
-CORRECT: tuple[type[PretextTask], ...] = (Arrow, Pair, Momentum, Triplet, Predict, Restore, Motion)
+class FadesIn(Arrow):
+    """The loss counts more and more over the first half of training, from nothing."""
+
+    def __init__(self, make_backbone: Callable[[], Backbone], options: Options, context: TaskContext) -> None:
+        super().__init__(make_backbone, options, context)
+        self.register_buffer("weight", torch.zeros(()))
+
+    def before_step(self, progress: TrainProgress) -> None:
+        self.weight.fill_(min(2 * progress.fraction, 1.0))
+
+    def loss(self, logits_BK: Tensor, target_B: Tensor) -> Tensor:
+        return self.weight * super().loss(logits_BK, target_B)
+
+
+class Distil(Arrow):
+    """Features of a random network that stands still, from those of the trained one."""
+
+    def __init__(self, make_backbone: Callable[[], Backbone], options: Options, context: TaskContext) -> None:
+        super().__init__(make_backbone, options, context)
+        self.teacher = make_backbone().requires_grad_(False)
+        width = self.backbone.embed_dim
+        self.head = nn.Sequential(nn.Linear(width, 64), nn.ReLU(), nn.Linear(64, width))
+
+    def train(self, mode: bool = True) -> Distil:
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def forward(self, views: Mapping[str, Tensor], info: Mapping[str, Tensor]) -> TaskOutput:
+        with torch.no_grad():
+            goal_BD = F.normalize(self.teacher(views["clip"]).float(), dim=1)
+        guess_BD = F.normalize(self.head(self.backbone(views["clip"])).float(), dim=1)
+        return TaskOutput((guess_BD - goal_BD).square().sum(dim=1).mean())
+
+
+CORRECT: tuple[type[PretextTask], ...] = (
+    Arrow,
+    Pair,
+    Momentum,
+    Triplet,
+    Predict,
+    Restore,
+    Motion,
+    FadesIn,
+    Distil,
+)

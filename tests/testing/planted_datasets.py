@@ -76,6 +76,14 @@ class Unlabelled(VideoDataset):
 # ------------------------------------------------------------------------------------ splits
 
 
+class ListsThreeTimes(Drifting):
+    def records(self, split: Split) -> Sequence[VideoRecord]:
+        found = super().records(split)
+        if split != "test":
+            return found
+        return [replace(one, video_id=f"{one.video_id}-{turn}") for one in found for turn in range(3)]
+
+
 class SharesAnId(Drifting):
     def numbers(self, split: Split) -> range:
         return range(7, 12) if split == "test" else super().numbers(split)
@@ -397,6 +405,7 @@ PLANTED = {
     IdIsThePath: "check_ids_are_names",
     GroupIsTheFolder: "check_ids_are_names",
     IdsRepeat: "check_ids_are_names",
+    ListsThreeTimes: "check_a_split_lists_no_video_twice",
     SharesAnId: "check_splits_share_no_video",
     SharesAFile: "check_splits_share_no_video",
     SharesACopy: "check_splits_share_no_video",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,12 @@ def neighbours(gallery: np.ndarray, labels: np.ndarray, queries: np.ndarray, k: 
     distance = np.linalg.norm(queries[:, None] - gallery[None], axis=2)
     nearest = labels[np.argsort(distance, axis=1, kind="stable")[:, :k]]
     return np.array([np.bincount(row).argmax() for row in nearest])
+
+
+def votes(gallery: np.ndarray, labels: np.ndarray, queries: np.ndarray, num_classes: int) -> np.ndarray:
+    """Votes (V, K) of all gallery videos for each query, near ones far more than others."""
+    distance = np.linalg.norm(queries[:, None] - gallery[None], axis=2)
+    return np.exp(-8.0 * distance / distance.mean(axis=1, keepdims=True)) @ np.eye(num_classes)[labels]
 
 
 def report(predicted: np.ndarray, part: EvaluationPart, num_classes: int) -> EvaluationResult:
@@ -161,7 +167,27 @@ class Recall(Evaluator):
         )
 
 
-CORRECT = (Nearest, Gradient, Speed, Rank, Recall)
+class Stored(Nearest):
+    """Says how its metric follows from what it stores."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        backbone, data, context = given
+        gallery, labels = features(data.train, backbone), data.train.labels
+        test = data.test()
+        queries = features(test, backbone, context.num_test_clips)
+        arrays = {
+            "votes": votes(gallery, labels, queries, len(data.classes)),
+            "labels": test.labels.copy(),
+        }
+        ids = [record.video_id for record in test.records]
+        return EvaluationResult(self.recompute(arrays), ids, arrays=arrays)
+
+    def recompute(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, Metric]:
+        hit = 100.0 * (arrays["votes"].argmax(axis=1) == arrays["labels"])
+        return {"top1": Metric(float(hit.mean()), hit, chance=100.0 / arrays["votes"].shape[1])}
+
+
+CORRECT = (Nearest, Gradient, Speed, Rank, Recall, Stored)
 
 
 # ------------------------------------------------------------------------------------ test videos
@@ -428,13 +454,13 @@ class DrawsAnew(Nearest):
         return report(neighbours(gallery[some], labels[some], queries, 3), test, len(data.classes))
 
 
-class DrawsGlobally(Nearest):
-    """A gallery drawn by NumPy's global generator."""
+class DrawsFromTheSystem(Nearest):
+    """A gallery drawn by a generator that no seed reaches."""
 
     def evaluate(self, *given: Any) -> EvaluationResult:
         backbone, data, context = given
         gallery, labels = features(data.train, backbone), data.train.labels
-        some = np.random.permutation(len(gallery))[: len(gallery) // 3]
+        some = np.random.default_rng().permutation(len(gallery))[: len(gallery) // 3]
         test = data.test()
         queries = features(test, backbone, context.num_test_clips)
         return report(neighbours(gallery[some], labels[some], queries, 3), test, len(data.classes))
@@ -503,6 +529,47 @@ class OneFileForTwo(Nearest):
         return EvaluationResult({"top 1": metric, "top_1": metric}, result.video_ids)
 
 
+class StoresOtherScores(Stored):
+    """Stores votes that are rounded after they were scored."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        result = super().evaluate(*given)
+        rounded = (result.arrays["votes"] / result.arrays["votes"].max()).round(1)
+        return EvaluationResult(result.metrics, result.video_ids, arrays={**result.arrays, "votes": rounded})
+
+
+class ForgetsTheLabels(Stored):
+    """Keeps an array that its metrics follow from to itself."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        result = super().evaluate(*given)
+        return EvaluationResult(result.metrics, result.video_ids, arrays={"votes": result.arrays["votes"]})
+
+
+class RemembersTheScore(Nearest):
+    """Recomputes from what `evaluate` left in the object, which no other process has."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        result = super().evaluate(*given)
+        self.metrics = result.metrics
+        return result
+
+    def recompute(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, Metric]:
+        return self.metrics
+
+
+class TurnsTheMetrics(Stored):
+    """Recomputes its metrics in another order."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        result = super().evaluate(*given)
+        metrics = dict(reversed(self.recompute(result.arrays).items()))
+        return EvaluationResult(metrics, result.video_ids, arrays=result.arrays)
+
+    def recompute(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, Metric]:
+        return {**super().recompute(arrays), "videos": Metric(float(len(arrays["labels"])), unit="videos")}
+
+
 class InfiniteCurve(Nearest):
     def evaluate(self, *given: Any) -> EvaluationResult:
         result = super().evaluate(*given)
@@ -538,6 +605,29 @@ class WritesTheCoresFile(Nearest):
         return super().evaluate(*given)
 
 
+class CentresFrames(Evaluator):
+    """Plain pixels, told apart by whether they are brighter than their batch."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        _, data, context = given
+        test, found = data.test(), []
+        for video, _ in test.frames(context.clip, batch_size=12):
+            brightness = video.float().mean(dim=(1, 2, 3, 4))
+            found.append((brightness > brightness.mean()).numpy())
+        return report(np.concatenate(found).astype(np.int64), test, len(data.classes))
+
+
+class RateAsCount(Speed):
+    """A rate under the unit of a count, which equal runs share."""
+
+    def evaluate(self, *given: Any) -> EvaluationResult:
+        (latency,) = super().evaluate(*given).metrics.values()
+        return EvaluationResult({"work": Metric(1e6 / latency.value, unit="GFLOPs")})
+
+
 class LeavesGradientsOff(Nearest):
     def evaluate(self, *given: Any) -> EvaluationResult:
         torch.set_grad_enabled(False)
@@ -568,6 +658,10 @@ PLANTED = {
     PickledArray: "check_result_can_be_stored",
     OneFileForTwo: "check_result_can_be_stored",
     InfiniteCurve: "check_result_can_be_stored",
+    StoresOtherScores: "check_metrics_can_be_recomputed",
+    ForgetsTheLabels: "check_metrics_can_be_recomputed",
+    RemembersTheScore: "check_metrics_can_be_recomputed",
+    TurnsTheMetrics: "check_metrics_can_be_recomputed",
     WritesBeside: "check_writes_stay_in_its_folder",
     WritesTheCoresFile: "check_writes_stay_in_its_folder",
     FitsAfterTest: "check_test_videos_come_last",
@@ -576,8 +670,10 @@ PLANTED = {
     NeverTests: "check_test_videos_come_last",
     RandomTestClips: "check_test_videos_are_scored_by_even_clips",
     DrawsAnew: "check_equal_runs_give_equal_scores",
-    DrawsGlobally: "check_equal_runs_give_equal_scores",
+    RateAsCount: "check_equal_runs_give_equal_scores",
+    DrawsFromTheSystem: "check_equal_runs_give_equal_scores",
     ForgetsEval: "check_scores_do_not_depend_on_batches",
+    CentresFrames: "check_scores_do_not_depend_on_batches",
     CentresBatches: "check_scores_do_not_depend_on_batches",
     MeanOfBatches: "check_scores_do_not_depend_on_batches",
     CentresChunks: "check_scores_do_not_depend_on_the_order_of_videos",

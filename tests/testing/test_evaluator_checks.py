@@ -7,17 +7,34 @@ from pathlib import Path
 
 import pytest
 import torch
-from planted_evaluators import CORRECT, PLANTED, KeepsItsSeed
+from planted_evaluators import CORRECT, KeepsItsSeed
+from planted_evaluators import PLANTED as PLANTED_EVALUATORS
+from planted_memory import PLANTED as PLANTED_MEMORY
+from planted_memory import FindsTheOtherClip
 
 from vssl_core.registry import load, resolve
 from vssl_core.testing import check_plugin, checks_of
 from vssl_core.testing.evaluator_trials import EvaluatorSubject
 
+PLANTED = {**PLANTED_EVALUATORS, **PLANTED_MEMORY}
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "my_evaluator.py"
 
 
 @pytest.mark.parametrize(
-    "evaluator", [*CORRECT, KeepsItsSeed, "linear", "finetune", "retrieval", f"{EXAMPLE}:MyEvaluator"]
+    "evaluator",
+    [
+        *CORRECT,
+        KeepsItsSeed,
+        FindsTheOtherClip,
+        "linear",
+        "finetune",
+        "retrieval",
+        "cost",
+        "cka",
+        "distill",
+        "few_shot",
+        f"{EXAMPLE}:MyEvaluator",
+    ],
 )
 def test_a_correct_evaluator_passes_every_check(evaluator: str | type) -> None:
     report = check_plugin("evaluator", evaluator)

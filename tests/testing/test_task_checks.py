@@ -8,12 +8,15 @@ from pathlib import Path
 import planted_conduct
 import planted_contrasts
 import planted_losses
+import planted_training
 import pytest
 import torch
 from planted_tasks import PLANTED, Arrow
 
 from vssl_core.testing import check_plugin, checks_of
+from vssl_core.testing.tasks.videos import folder
 
+DEVICES = "check_everything_moves_with_the_task"
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SMALLER = {"cvrl": {"hidden_dim": 64}, "prp": {"hidden_dim": 16}, "vcop": {"hidden_dim": 64}}
 TASKS = (
@@ -37,12 +40,19 @@ def test_a_correct_task_passes_every_check(task: str | type) -> None:
 def test_a_planted_bug_is_caught_by_the_check_named_for_it(
     cls: type, check: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    folder()  # of the videos that all tests share, which must not go with this test's own folder
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    threads, folder = torch.get_num_threads(), Path.cwd()
+    threads, here = torch.get_num_threads(), Path.cwd()
     report = check_plugin("task", cls, only=[check])
     assert [result.name for result in report.bad] == [check], report.text()
     assert report.bad[0].message.startswith("expected "), report.text()
-    assert (torch.get_num_threads(), Path.cwd(), torch.is_grad_enabled()) == (threads, folder, True)
+    assert (torch.get_num_threads(), Path.cwd(), torch.is_grad_enabled()) == (threads, here, True)
+
+
+@pytest.mark.parametrize("task", [Arrow, "rotnet", "cvrl", "vcop"])
+def test_a_task_is_followed_to_a_device_that_is_not_here(task: str | type) -> None:
+    report = check_plugin("task", task, options=SMALLER.get(str(task)), only=[DEVICES])
+    assert [result.status for result in report.results] == ["passed"], report.results
 
 
 def test_every_check_of_tasks_has_a_planted_bug() -> None:
@@ -53,5 +63,7 @@ def test_every_check_of_tasks_has_a_planted_bug() -> None:
 
 def test_bugs_are_planted_in_every_file() -> None:
     found = {cls.__module__ for cls, _ in PLANTED}
-    modules = {module.__name__ for module in (planted_conduct, planted_contrasts, planted_losses)}
+    modules = {
+        module.__name__ for module in (planted_conduct, planted_contrasts, planted_losses, planted_training)
+    }
     assert found == {Arrow.__module__, *modules}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from video_samples import (
 )
 
 import vssl_core.video.decode as decode_module
+from vssl_core.errors import VideoError
 from vssl_core.types import VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.video.decode import decode_some
@@ -81,6 +83,40 @@ def test_generated_files_bit_for_bit(kind: str, tmp_path: Path, monkeypatch: pyt
     assert info.num_frames == arguments.get("count", 80)
     numbers = [number_of(frame) for frame in reader.read(VideoRecord("v", str(path)), range(info.num_frames))]
     assert numbers == list(range(info.num_frames))
+
+
+@pytest.mark.parametrize("quality", ["1", "3", "8"])
+def test_packets_read_from_the_file_end_in_zeros(
+    quality: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MPEG-4's decoder looks beyond a packet's end; what stands there by chance made frames look damaged."""
+    monkeypatch.setattr(decode_module, "_plain", _never)
+    options = {"qmin": quality, "qmax": quality, "b": "1G", "flags": "+bitexact"}
+    path = write_video(tmp_path / "a.mp4", "mpeg4", size=(171, 128), b_frames=0, gop=8, options=options)
+    reader, record = FrameReader(), VideoRecord("v", str(path))
+    reference = plain_decode(path, by_pts=True)
+    for start in range(72):
+        frames = reader.read(record, range(start, start + 8))
+        assert np.array_equal(frames, reference[start : start + 8])
+
+
+def test_a_tag_by_which_the_decoder_takes_another_transform_is_not_lost(tmp_path: Path) -> None:
+    options = {"qmin": "3", "qmax": "3", "b": "1G", "flags": "+bitexact"}
+    path = write_video(tmp_path / "a.mov", "mpeg4", b_frames=0, gop=8, tag="XVID", options=options)
+    assert scan(str(path)).direct is None
+    assert scan(str(write_video(tmp_path / "a.mp4", "mpeg4", b_frames=0, gop=8))).direct
+    assert_exact(path, FrameReader())
+
+
+def test_a_file_that_became_shorter_gives_no_frames(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", "mpeg4", b_frames=0, gop=8)
+    table = scan(str(path))
+    assert table.direct
+    os.truncate(path, table.direct.offsets[40] + 1)
+    seen: list[int] = []
+    with pytest.raises(VideoError):
+        decode_some(str(path), table, [40, 41], lambda index, picture: seen.append(index))
+    assert seen == []
 
 
 @pytest.mark.skipif(not REAL, reason="the real test data is not beside the checkout")

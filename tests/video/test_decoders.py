@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -122,6 +123,8 @@ def test_it_says_what_it_is_and_travels(tmp_path: Path) -> None:
     parameters = reader.decode_parameters
     assert (parameters["decoder"], parameters["short_side"]) == ("torchcodec", 40)
     assert {"torchcodec", "ffmpeg", "pyav"} <= reader.decoder_identity.keys()
+    for library in ("libavcodec", "libavformat"):  # the major version alone is that of many decoders
+        assert re.fullmatch(r"\d+\.\d+\.\d+", reader.decoder_identity[f"ffmpeg's {library}"])
     copy = pickle.loads(pickle.dumps(reader))
     assert copy.decode_parameters == parameters
     assert FrameReader().decoder_identity["decoder"] == "pyav"

@@ -199,6 +199,24 @@ def test_sound_files_have_no_damage(name: str, sound_files: dict[str, Path]) -> 
     assert damage(str(sound_files[name])) is None
 
 
+@pytest.mark.parametrize("name", ["a.avi", "b.avi"])
+def test_an_avi_that_counts_its_own_head_is_whole(
+    name: str, sound_files: dict[str, Path], tmp_path: Path
+) -> None:
+    """The length of the RIFF form is then that of the file; one that was cut by so little is still cut."""
+    data = bytearray(sound_files[name].read_bytes())
+    path = tmp_path / name
+    for missing in range(1, 17):
+        path.write_bytes(data[:-missing])
+        assert "cut off" in refused(path), missing
+    data[4:8] = len(data).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert FrameReader().info(record(path)).num_frames == COUNT
+    for missing in range(1, 17):
+        path.write_bytes(data[:-missing])
+        assert "cut off" in refused(path), missing
+
+
 def test_frames_before_the_damage_are_right_and_later_ones_refused(shared_data: Path) -> None:
     path = shared_data / "clips" / "odd" / "corrupted.mp4"
     reader = FrameReader()

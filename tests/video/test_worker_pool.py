@@ -82,13 +82,10 @@ def test_nothing_to_do_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_file_provokes_is_said_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "No such file" in worker.answer("decode", str(tmp_path / "none.mp4"))["error"]
+    assert "No such file" in worker.answer("decode with pyav", str(tmp_path / "none.mp4"))["error"]
 
     def refuse(path: str) -> dict:
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(worker, "JOBS", {"decode": refuse})
-    assert worker.answer("decode", "x") == {
-        "error": "it cannot be read: Permission denied",
-        "passing": True,
-    }
+    assert worker.answer("decode", "x") == {"error": "it cannot be read: Permission denied"}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 import torch
-from small_transformers import MAKERS, build, clips, settle
+from small_transformers import MAKERS, build, clips, settle, small_tables
 from torch import nn
 from torchvision.models.video.mvit import MSBlockConfig, _add_rel_pos
 from torchvision.models.video.mvit import MViT as Reference
 
 from vssl_core.types import ClipSpec
-from vssl_core.weights import load_into
+from vssl_core.weights import load_into, publishers_names
+from vssl_plugins.backbones import mvit
 from vssl_plugins.backbones.mvit import MViT
 from vssl_plugins.backbones.mvit_attention import Distances, distance_rows
 
@@ -85,6 +88,25 @@ def test_rows_of_distances_run_from_the_largest_negative_to_the_largest() -> Non
     assert distance_rows(table, 4, 2)[..., 0].tolist() == [
         [2 + q - 2 * k for k in range(2)] for q in range(4)
     ]
+
+
+@pytest.mark.parametrize("name", ["mvit_v1", "mvit_v2"])
+def test_its_weights_are_written_for_torchvisions_network(name: str) -> None:
+    net = settle(MAKERS[name](ClipSpec(4, 1, 64), pool="cls"))
+    theirs = torchvision_mvit({"mvit_v1": "v1_b", "mvit_v2": "v2_s"}[name], 4, 64)
+    theirs.load_state_dict(publishers_names(net.state_dict(), net.key_maps, "torchvision", of=name))
+    video = clips(2, 4, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(net(video), theirs(video), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [16, 28])
+def test_clips_smaller_than_the_strides_together_pass(side: int) -> None:
+    """The last map is one place then, and a size rounded down would be none."""
+    with small_tables(), patch.multiple(mvit, DEPTH=6):
+        net = build(MViT, ClipSpec(4, 1, side))
+    assert net(clips(2, 4, side, side)).isfinite().all()
+    assert net.state_dict()["blocks.5.attn.distances.rel_pos_h"].shape[0] == 1
 
 
 @pytest.mark.parametrize("variant", ["v1_b", "v2_s"])

@@ -106,6 +106,30 @@ def test_sizes_that_a_model_cannot_take_are_refused_when_it_is_built() -> None:
         build(TimmImage, ClipSpec(2, 1, 30), model="xcit_nano_12_p16_224")
 
 
+@pytest.mark.parametrize(
+    ("model", "dim"), [("deit_tiny_distilled_patch16_224", 192), ("efficientvit_b0", 128)]
+)
+def test_models_that_must_pool_give_the_map_before_they_do(model: str, dim: int, tmp_path: Path) -> None:
+    sized = {"img_size": SMALL.crop_size} if "deit" in model else {}
+    theirs, video = image_model(model, **sized), clips(2, 3, 64, 64)
+    torch.save(theirs.state_dict(), tmp_path / "image.pth")
+    net = build(TimmImage, model=model).eval()
+    load_into(net, tmp_path / "image.pth", net.key_maps)
+    with torch.no_grad():
+        map_BDTHW, expected = net.forward_features(video), theirs.forward_features(video[:, :, 1])
+    assert map_BDTHW.shape[1] == net.embed_dim == dim
+    expected_NLD = expected[:, 2:] if expected.ndim == 3 else expected.flatten(2).transpose(1, 2)
+    torch.testing.assert_close(map_BDTHW[:, :, 1].flatten(2).transpose(1, 2), expected_NLD)
+    assert all(not name.startswith("net.head") for name, _ in net.named_parameters())
+
+
+def test_a_model_whose_tokens_are_not_told_apart_is_refused_without_advice_on_sizes() -> None:
+    net = build(TimmImage, model="coat_lite_tiny")
+    with pytest.raises(UsageError, match=r"coat_lite_tiny gives no map .* Take another model") as caught:
+        net.forward_features(clips(1, 2, 64, 64))
+    assert "crop_size" not in str(caught.value)
+
+
 def test_frames_of_another_size_are_refused_where_the_model_has_one_size() -> None:
     net = build(TimmImage, model="gmlp_ti16_224")
     with pytest.raises(UsageError, match=r"built for 64 x 64, does not take frames of 48 x 80.*crop_size"):

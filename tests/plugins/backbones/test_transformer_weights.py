@@ -108,6 +108,16 @@ def test_vivit_of_hugging_face(publish, name: str, tmp_path: Path) -> None:
     same(net, source)
 
 
+def test_vivits_published_positions_are_of_14_x_14_also_where_the_clips_have_as_many(tmp_path: Path) -> None:
+    """32 frames of 224 pixels and 8 of 448 have 3136 tokens each."""
+    source = settle(MAKERS["vivit_joint"](ClipSpec(32, 1, 224)))
+    net = MAKERS["vivit_joint"](ClipSpec(8, 1, 448))
+    load(net, layouts.hugging_face_5(source.state_dict()), tmp_path)
+    name = "encoders.joint.positions.table"
+    expected = resize_table(source.state_dict()[name], (4, 28, 28))
+    torch.testing.assert_close(net.state_dict()[name], expected)
+
+
 # ------------------------------------------------------------------------------------- from image models
 
 
@@ -224,8 +234,18 @@ def test_a_missing_and_an_unexpected_key_are_listed(tmp_path: Path) -> None:
 
 def test_a_joint_vivit_into_the_factorised_one_says_which_option_fits(tmp_path: Path) -> None:
     published = layouts.hugging_face_5(MAKERS["vivit_joint"]().state_dict())
-    with pytest.raises(WeightsError, match=r"set -o backbone\.attention=joint"):
+    expected = r"Nearest is key map 'Hugging Face ViViT.*which refuses.*set -o backbone\.attention=joint"
+    with pytest.raises(WeightsError, match=expected):
         load(MAKERS["vivit"](), published, tmp_path)
+
+
+def test_weights_of_another_size_are_told_by_the_layout_that_they_have(tmp_path: Path) -> None:
+    image = timm.create_model("vit_small_patch16_224", depth=2, img_size=64)
+    expected = (
+        r"Nearest is key map 'image ViT of timm, into the spatial encoder', by which .* of another shape"
+    )
+    with pytest.raises(WeightsError, match=expected):
+        load(MAKERS["vivit"](), image.state_dict(), tmp_path)
 
 
 def test_an_image_swin_with_other_windows_is_refused(tmp_path: Path) -> None:

@@ -104,6 +104,17 @@ def test_train_and_test_beside_other_folders_is_a_question_with_two_answers(tmp_
     assert opened(tmp_path, splits="hash").classes == ("extra", "test", "train")
 
 
+@pytest.mark.parametrize("other", ["extra/run/1.mp4", "intro.mp4"])
+def test_train_and_val_beside_something_else_is_the_same_question(tmp_path: Path, other: str) -> None:
+    make(
+        tmp_path,
+        [*(f"{s}/{c}/{i}.mp4" for s in ("train", "val") for c in ("run", "walk") for i in (1, 2)), other],
+    )
+    with pytest.raises(DatasetError, match=r"'train', 'val' and beside them.*splits=folders.*splits=hash"):
+        opened(tmp_path)
+    assert len(opened(tmp_path, splits="folders").records("validation")) == 4
+
+
 def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
     data = opened(make(tmp_path, [f"{c}/{i}.mp4" for c in ("train", "bus", "tram") for i in range(3)]))
     assert data.classes == ("bus", "train", "tram")
@@ -140,6 +151,9 @@ def test_fractions_are_options_and_small_classes_keep_training_videos(tmp_path: 
     assert [len(data.records(split)) for split in SPLITS] == [45, 45, 0]  # type: ignore[arg-type]
     tiny = opened(make(tmp_path / "tiny", ["a/1.mp4", "a/2.mp4", "a/3.mp4", "b/1.mp4", "b/2.mp4"]))
     assert Counter(labelled(tiny, "train").values()) == {"a": 1, "b": 2}
+    make(tmp_path / "four", [f"{c}/{i}.mp4" for c in "ab" for i in range(4)])
+    four = opened(tmp_path / "four", test_fraction=0.5, validation_fraction=0.4)
+    assert [len(four.records(split)) for split in SPLITS] == [2, 2, 4]  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="less than 1"):
         Folder.Options(test_fraction=0.6, validation_fraction=0.4)
 

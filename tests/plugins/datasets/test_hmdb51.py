@@ -67,6 +67,13 @@ def test_real_clips(tmp_path: Path, shared_data: Path, lists: Path) -> None:
             assert Path(record.path).parent.name == data.classes[record.label]
 
 
+def test_what_a_mac_puts_into_archives_is_no_list(tmp_path: Path) -> None:
+    root = make(tmp_path / "R", VIDEOS)
+    write(root, **LISTS)
+    (root / "._sword_test_split1.txt").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X \xb0")
+    assert opened(HMDB51, root).classes == ("draw_sword", "sword", "sword_exercise")
+
+
 @pytest.mark.parametrize("videos", ["videos", "hmdb51_org", "hmdb51", ""])
 @pytest.mark.parametrize(
     "annotations", ["testTrainMulti_7030_splits", "test_train_splits", "splits", "annotations", ""]

@@ -27,6 +27,7 @@ from vssl_plugins.datasets.official import finding
 from vssl_plugins.datasets.official.index_file import INDEX_SCHEMA, read_index
 from vssl_plugins.datasets.official.journal import WalkJournal
 from vssl_plugins.datasets.ucf101 import UCF101
+from vssl_plugins.datasets.video_list import VideoList
 from vssl_plugins.datasets.walk import FoundVideo
 
 LISTS = {
@@ -267,6 +268,46 @@ def test_an_interrupted_search_goes_on_where_it_was(root: Path, monkeypatch: pyt
     assert not done & set(looked)
     assert counts(data.inventory()) == {"train": (9, 0), "test": (2, 0)}
     assert not journal.exists()
+
+
+def test_an_interrupted_list_looks_again_for_what_went_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = aged(make(tmp_path / "R", ["a.mp4", "b.mp4"]))
+    lists = {"annotations": str(write(tmp_path, l__txt="a.mp4 0\nb.mp4 1\n") / "l.txt")}
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finding, "write_index", killed)
+        with pytest.raises(KeyboardInterrupt):
+            opened(VideoList, root, **lists)
+    (root / "b.mp4").unlink()
+    aged(root)
+    assert ids(opened(VideoList, root, refresh=True, **lists), "train") == ["a.mp4"]
+    assert counts(opened(VideoList, root, **lists).inventory()) == {"train": (1, 1)}
+
+
+def test_a_folder_that_could_not_be_listed_for_a_while_is_listed_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, tried = os.scandir, list[str]()
+
+    def stale(path: str) -> object:
+        tried.append(path)
+        if str(path).endswith("/Jump"):
+            raise OSError(116, "Stale file handle")
+        return scan(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(walk.os, "scandir", stale)
+        lacking = opened(UCF101, root).inventory()
+        assert (counts(lacking), lacking.unreadable) == ({"train": (8, 1), "test": (1, 1)}, ("Jump",))
+        tried.clear()
+        assert opened(UCF101, root).inventory() == lacking
+        assert tried == [str(root / "Jump")]  # asked again, and no other folder
+    assert counts(opened(UCF101, root).inventory()) == {"train": (9, 0), "test": (2, 0)}
 
 
 def test_a_killed_process_leaves_nothing_in_the_way(root: Path) -> None:

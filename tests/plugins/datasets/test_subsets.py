@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from vssl_core.data import build_index
 from vssl_core.errors import DatasetError
+from vssl_core.protocol import Data
 from vssl_plugins.datasets.kinetics400 import Kinetics400
 from vssl_plugins.datasets.official.subsets import SubsetOptions, balanced_order, choose, held_out
 
@@ -99,16 +101,17 @@ def test_every_prefix_is_as_balanced_as_can_be(labels: dict[str, str], seed: int
         assert all(taken[name] >= min(most - 1, sizes[name]) for name in sizes)
 
 
-def test_what_is_held_out_is_the_end_of_every_class_and_never_chosen() -> None:
-    labels = {f"{c}{i}": c for c in "ab" for i in range(100)}
-    for per_class in (10, 95, 100):
+def test_what_is_held_out_is_a_tenth_of_every_class_and_never_chosen() -> None:
+    labels = {f"{c}{i}": c for c in "ab" for i in range(100)} | {f"s{i}": "small" for i in range(4)}
+    for per_class in (2, 10, 95, 100):
         one = chosen(labels, videos_per_class=per_class)
-        aside = held_out(dict(labels), one, 0)
+        aside = held_out(dict(labels), one)
         assert not aside & one
         assert Counter(labels[video] for video in aside) == Counter(
             {c: min(10, 100 - per_class) for c in "ab" if per_class < 100}
+            | ({"small": 1} if per_class == 2 else {})
         )
-    assert held_out(dict(labels), set(), 0) >= held_out(dict(labels), chosen(labels, videos_per_class=95), 0)
+        assert held_out(dict(reversed(labels.items())), one) == aside
 
 
 def test_options_that_cannot_be_meant() -> None:
@@ -139,13 +142,31 @@ def test_a_missing_video_stays_in_the_subset_and_no_other_takes_its_place(tmp_pa
     assert len(of_part.found) + len(of_part.missing) == 20
 
 
+@pytest.mark.parametrize("here", [60, 20])
+def test_a_subset_is_trained_on_whole_whatever_else_is_here(tmp_path: Path, here: int) -> None:
+    """Also where the subset alone is here, and where the videos for validation are not."""
+    root = copy(tmp_path / "R", 60)
+    subset = ids(opened(Kinetics400, root, videos_per_class=10), "train")
+    for path in list(root.rglob("*.mp4"))[: 60 if here == 20 else 0]:
+        if path.stem not in subset:
+            path.unlink()
+    index = build_index("k", opened(Kinetics400, root, videos_per_class=10, refresh=True), Data())
+    assert [record.video_id for record in index.parts["train"]] == subset
+    assert len(index.parts["validation"]) == (0 if here == 20 else 6)
+    write(root, val__csv="label,youtube_id,time_start,time_end,split\nyoga,00000000077,0,10,val")
+    index = build_index("k", opened(Kinetics400, root, videos_per_class=10, refresh=True), Data())
+    assert [record.video_id for record in index.parts["train"]] == subset
+    assert (index.parts["validation"], index.missing["validation"]) == ((), 1)
+
+
 def test_a_list_of_ids_says_the_same_on_another_machine(tmp_path: Path) -> None:
-    whole = opened(Kinetics400, copy(tmp_path / "whole", 60), num_videos=14)
+    whole = opened(Kinetics400, copy(tmp_path / "whole", 60), num_videos=14, subset_seed=3)
     text = "\r\n".join(reversed(ids(whole, "train"))) + "\r\n\r\n"
     other = opened(
         Kinetics400, copy(tmp_path / "other", 60), subset_file=str(write(tmp_path, ids__txt=text) / "ids.txt")
     )
     assert ids(other, "train") == ids(whole, "train")
+    assert ids(other, "validation") == ids(whole, "validation") != []
     assert not set(ids(other, "validation")) & set(ids(other, "train"))
 
 

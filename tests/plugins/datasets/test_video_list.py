@@ -54,6 +54,47 @@ def test_classes_are_numbers_or_names_from_a_file(tmp_path: Path) -> None:
     assert opened(VideoList, root, **options).classes == ()
 
 
+NUMBERED = ("1", "2", "3")
+
+
+def numbered(tmp_path: Path, text: str, classes: tuple[str, ...] = NUMBERED, **options: object) -> object:
+    """The labels read from a list beside classes whose names are numbers."""
+    write(tmp_path, classes__txt="\n".join(classes))
+    return read(tmp_path, text, classes=str(tmp_path / "classes.txt"), **options)
+
+
+def test_a_class_that_has_anothers_number_for_its_name_is_never_guessed(tmp_path: Path) -> None:
+    by_number, by_name = "a.mp4 0\nb c.MP4 2\n", "a.mp4 1\nb c.MP4 3\n"
+    for text in (by_number, by_name, "a.mp4 2\n"):
+        with pytest.raises(DatasetError, match=r"line 1, .* labels=numbers .* or labels=names"):
+            numbered(tmp_path, text)
+    assert numbered(tmp_path, by_number, labels="numbers") == {"a.mp4": 0, "b c.MP4": 2}
+    assert numbered(tmp_path, by_name, labels="names") == {"a.mp4": 0, "b c.MP4": 2}
+    assert numbered(tmp_path, "a.mp4 -1\n", labels="names") == {"a.mp4": None}
+    with pytest.raises(DatasetError, match="label '3'; expected 0 … 2 or -1"):
+        numbered(tmp_path, by_name, labels="numbers")
+    with pytest.raises(DatasetError, match="label '0'; expected the name of a class or -1"):
+        numbered(tmp_path, by_number, labels="names")
+    with pytest.raises(OptionError, match="labels=names needs their file"):
+        read(tmp_path, by_name, labels="names")
+
+
+@pytest.mark.parametrize(
+    ("classes", "text", "label"),
+    [
+        (("0", "1", "2"), "2", 2),
+        (("run", "1"), "1", 1),
+        (("1999", "2001"), "2001", 1),
+        (("1999", "2001"), "0", 0),
+        (("3", "run"), "3", 0),
+    ],
+)
+def test_names_of_digits_that_can_be_read_in_one_way(
+    tmp_path: Path, classes: tuple[str, ...], text: str, label: int
+) -> None:
+    assert numbered(tmp_path, f"a.mp4 {text}\n", classes) == {"a.mp4": label}
+
+
 def test_slowfast_and_videomae_folders(tmp_path: Path) -> None:
     root = make(tmp_path / "R", [f"{i}.mp4" for i in range(6)])
     lists = write(
@@ -88,6 +129,25 @@ def test_absolute_paths_below_the_root_and_the_root_of_everything(tmp_path: Path
         str(root / "b.mp4"),
         str(root / "x/a.mp4"),
     ]
+
+
+def test_absolute_paths_below_a_root_that_is_named_by_way_of_its_parent_or_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make(tmp_path / "R", ["x/a.mp4", "b.mp4"])
+    write(tmp_path, l__txt=f"{root}/x/a.mp4 0\nb.mp4 1\n")
+    make(tmp_path, ["elsewhere/deep/c.mp4", "elsewhere/R/b.mp4", "elsewhere/R/x/a.mp4"])
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "link").symlink_to(root)
+    (tmp_path / "away").symlink_to(tmp_path / "elsewhere" / "deep")
+    monkeypatch.chdir(tmp_path / "cwd")
+    for name in ("../R", f"{tmp_path}/cwd/../R", f"{tmp_path}/link"):
+        assert ids(opened(VideoList, Path(name), train=str(tmp_path / "l.txt")), "train") == [
+            "b.mp4",
+            "x/a.mp4",
+        ]
+    with pytest.raises(DatasetError, match="leads out of the root"):  # it is elsewhere/R
+        opened(VideoList, tmp_path / "away" / ".." / "R", train=str(tmp_path / "l.txt"))
 
 
 @pytest.mark.parametrize(

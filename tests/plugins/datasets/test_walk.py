@@ -114,17 +114,28 @@ def test_an_interrupted_walk_goes_on(
     assert whole == walk_videos(root, quiet_progress())
 
 
-def test_named_files_go_on_too(tmp_path: Path, looked: list[str]) -> None:
+def test_named_files_are_those_that_are_there(tmp_path: Path) -> None:
     root = aged(make(tmp_path / "R", ["a/1.mp4", "a/2.mp4"]))
-    lines = Lines()
-    names = ["a/1.mp4", "a/2.mp4", "a/gone.mp4", "a/\0.mp4"]
-    first = look_at(root, names[:1], quiet_progress(), journal=lines)
-    assert list(first.looks) == ["a/1.mp4"]
-    looked.clear()
-    found = look_at(root, names, quiet_progress(), seen=lines.seen)
-    assert "1.mp4" not in looked
+    found = look_at(root, ["a/1.mp4", "a/2.mp4", "a/gone.mp4", "a/\0.mp4"], quiet_progress())
     assert set(found.looks) == {"a/1.mp4", "a/2.mp4"}
     assert found.listings["a"].changed_ns == OLD_SECONDS * 10**9
+
+
+def test_a_file_that_goes_while_named_files_are_looked_at_changes_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = aged(make(tmp_path / "R", ["a/1.mp4"]))
+    look = walk._look_at_file
+
+    def then_gone(path: str) -> object:
+        seen = look(path)
+        Path(path).unlink()
+        os.utime(root / "a", (OLD_SECONDS + 60, OLD_SECONDS + 60))
+        return seen
+
+    monkeypatch.setattr(walk, "_look_at_file", then_gone)
+    found = look_at(root, ["a/1.mp4"], quiet_progress())
+    assert found.listings["a"].changed_ns == OLD_SECONDS * 10**9 != (root / "a").stat().st_mtime_ns
 
 
 def test_only_the_folders_asked_for_and_no_folder_twice(tmp_path: Path) -> None:

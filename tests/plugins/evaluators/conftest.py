@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -74,6 +75,12 @@ class MemoryPart(EvaluationPart):
             row, clip = rows[start : start + batch_size], clips[start : start + batch_size]
             yield self.clips[row, clip], torch.from_numpy(self.labels[row]), row
 
+    def subset(self, rows: Sequence[int]) -> MemoryPart:
+        part = copy.copy(self)
+        part.records = [self.records[row] for row in rows]
+        part.labels, part.clips = self.labels[list(rows)], self.clips[list(rows)]
+        return part
+
     @torch.no_grad()
     def features(self, backbone: Backbone, *, num_clips: int) -> np.ndarray:
         self.guard()
@@ -124,6 +131,16 @@ class MemoryData(EvaluationData):
     def validation(self) -> MemoryPart:
         self._closed()
         return self.parts["validation"]
+
+    @property
+    def train_and_validation(self) -> MemoryPart:
+        self._closed()
+        first, second = self.parts["train"], self.parts["validation"]
+        both = copy.copy(first)
+        both.records = [*first.records, *second.records]
+        both.labels = np.concatenate([first.labels, second.labels])
+        both.clips = torch.cat([first.clips, second.clips])
+        return both
 
     def test(self) -> MemoryPart:
         self.opened = True

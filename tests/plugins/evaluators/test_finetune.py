@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from vssl_core.errors import ContractError, DatasetError, DivergedError
-from vssl_plugins.evaluators.finetune import Finetune, FinetuneOptions, _without_single_clips
+from vssl_plugins.evaluators.finetune import Finetune, FinetuneOptions
+from vssl_plugins.evaluators.training import rate_factor, without_single_clips
 
 
 def finetune(**options: object) -> Finetune:
@@ -88,24 +89,6 @@ def test_the_global_generator_is_left_as_it_was(make_data, backbone, context) ->
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_scores_are_means_of_softmax_and_do_not_depend_on_the_batches(make_data, backbone, context) -> None:
-    evaluator, data = finetune(epochs=1), make_data()
-    evaluator.evaluate(backbone, data, context)
-    test = data.test()
-    backbone.eval()
-
-    class Classifier(nn.Module):
-        def forward(self, video: torch.Tensor) -> torch.Tensor:
-            return backbone(video)[:, :3]
-
-    with torch.no_grad():
-        logits = backbone(test.clips[:, :3].flatten(0, 1))[:, :3].unflatten(0, (-1, 3))
-    expected = logits.softmax(dim=2).mean(dim=1).numpy()
-    for batch_size in (2, 7, 1000):
-        scores = finetune(batch_size=batch_size)._score(Classifier(), test, context, num_clips=3)
-        np.testing.assert_allclose(scores, expected, atol=1e-6)
-
-
 def test_a_single_clip_at_the_end_joins_the_batch_before() -> None:
     def batches(sizes: list[int]):
         for number, size in enumerate(sizes):
@@ -113,7 +96,7 @@ def test_a_single_clip_at_the_end_joins_the_batch_before() -> None:
 
     def merged(sizes: list[int]) -> list[list[int]]:
         result = []
-        for video, labels in _without_single_clips(batches(sizes)):
+        for video, labels in without_single_clips(batches(sizes)):
             assert video[:, 0].tolist() == labels.tolist()
             result.append(labels.tolist())
         return result
@@ -240,7 +223,7 @@ def test_a_test_class_that_nothing_shows_is_said_and_missed(make_data, backbone,
     data = make_data(train=[0, 1] * 8, validation=[0, 1], test=[0, 1, 2])
     result = finetune().evaluate(backbone, data, context)
     assert result.metrics["top1"].per_video[2] == 0
-    assert said.lines == ["finetune: no training video has the test classes class 2."]
+    assert said.lines == ["finetune: no video to fit on has the test classes class 2."]
 
 
 @pytest.mark.parametrize(
@@ -267,6 +250,49 @@ def test_after_the_test_part_the_others_are_closed(make_data, backbone, context)
         next(part.batches(batch_size=2))
     with pytest.raises(ContractError, match="closed"):
         _ = data.validation
+
+
+def test_it_can_train_on_the_validation_part_too_and_then_selects_nothing(
+    make_data, backbone, context
+) -> None:
+    # A class that only validation videos show is learnt from them.
+    data = make_data(train=[0, 1] * 8, validation=[2] * 8)
+    result = finetune(fit_on="train_and_validation", select="last", epochs=6).evaluate(
+        backbone, data, context
+    )
+    of_two = data.test().labels == 2
+    assert result.metrics["top1"].per_video[of_two].mean() > 50
+    assert list(result.curves) == ["train_loss"]
+    with pytest.raises(ContractError, match="closed"):
+        _ = data.train_and_validation
+    with pytest.raises(ValidationError, match="set select to last"):
+        FinetuneOptions(fit_on="train_and_validation")
+
+
+def test_schedules_of_published_code_can_be_written() -> None:
+    flat = FinetuneOptions(schedule="steps", warmup=0)
+    assert [rate_factor(flat, share) for share in (0.0, 0.5, 0.999)] == [1, 1, 1]
+    steps = FinetuneOptions(schedule="steps", warmup=0.1, milestones=(0.75, 0.5))
+    rates = [rate_factor(steps, share) for share in (0.05, 0.1, 0.49, 0.5, 0.75, 0.99)]
+    assert rates == pytest.approx([0.5, 1, 1, 0.1, 0.01, 0.01])
+    with pytest.raises(ValidationError, match="between 0 and 1"):
+        FinetuneOptions(milestones=(30,))
+
+
+def test_all_parameters_decay_where_that_is_wanted(make_data, backbone, context, monkeypatch) -> None:
+    seen: list[list[float]] = []
+    step = torch.optim.SGD.step
+
+    def noting(self: torch.optim.Optimizer) -> None:
+        seen.append([group["weight_decay"] for group in self.param_groups])
+        step(self)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noting)
+    options = {"epochs": 1, "optimizer": "sgd", "weight_decay": 5e-4}
+    finetune(**options, decay_all=True).evaluate(fresh(backbone), make_data(), context)
+    finetune(**options).evaluate(fresh(backbone), make_data(), context)
+    assert [5e-4] * 4 in seen
+    assert [5e-4, 0.0, 5e-4, 0.0] in seen
 
 
 def test_batches_of_one_are_refused() -> None:

@@ -42,6 +42,35 @@ def test_neighbours_and_metrics_are_those_of_a_plain_loop(make_data, backbone, c
     assert 0 < result.metrics["R@1"].value < 100  # else the loop would prove little
 
 
+def test_several_numbers_of_voters_weighted_or_equal(make_data, backbone, context) -> None:
+    data = make_data(signal=0.3)
+    result = retrieval(knn_k=(9, 1, 4), vote="equal").evaluate(backbone, data, context)
+    assert list(result.metrics)[-3:] == ["knn_top1", "knn_top1@1", "knn_top1@4"]
+    nearest = data.parts["train"].labels[result.arrays["indices"]]
+    for name, k in (("knn_top1", 9), ("knn_top1@1", 1), ("knn_top1@4", 4)):
+        counts = np.stack([(nearest[:, :k] == label).sum(axis=1) for label in range(3)], axis=1)
+        hit = 100.0 * (counts.argmax(axis=1) == data.test().labels)
+        np.testing.assert_array_equal(result.metrics[name].per_video, hit)
+    alone = retrieval(knn_k=9, vote="equal").evaluate(backbone, make_data(signal=0.3), context)
+    assert alone.metrics["knn_top1"].value == result.metrics["knn_top1"].value
+    weighted = retrieval(knn_k=9, temperature=0.01).evaluate(backbone, make_data(signal=0.3), context)
+    assert not np.array_equal(weighted.metrics["knn_top1"].per_video, alone.metrics["knn_top1"].per_video)
+
+
+def test_the_validation_part_joins_the_gallery_where_it_is_wanted(make_data, backbone, context) -> None:
+    # Class 2 is shown by validation videos alone.
+    data = make_data(train=[0, 1] * 8, validation=[2] * 4)
+    result = retrieval(gallery="train_and_validation").evaluate(backbone, data, context)
+    stored = json.loads((context.folder / "gallery.json").read_text())
+    records = [*data.parts["train"].records, *data.parts["validation"].records]
+    assert stored["video_ids"] == [record.video_id for record in records]
+    assert stored["labels"] == [0, 1] * 8 + [2] * 4
+    of_two = data.test().labels == 2
+    assert result.metrics["R@1"].per_video[of_two].mean() > 50
+    apart = retrieval().evaluate(backbone, make_data(train=[0, 1] * 8, validation=[2] * 4), context)
+    assert apart.metrics["R@1"].per_video[of_two].max() == 0
+
+
 def test_it_finds_known_classes(make_data, backbone, context) -> None:
     result = retrieval().evaluate(backbone, make_data(), context)
     assert result.metrics["R@1"].value > 90
@@ -59,7 +88,7 @@ def test_recall_grows_with_k(make_data, backbone, context) -> None:
 def test_ks_beyond_the_gallery_are_left_out_with_a_reason(make_data, backbone, context, said) -> None:
     result = retrieval().evaluate(backbone, make_data(train=[0, 1, 2] * 4), context)
     assert list(result.metrics) == ["R@1", "R@5", "R@10", "knn_top1"]
-    assert result.arrays["indices"].shape == (15, 10)
+    assert result.arrays["indices"].shape == (15, 12)  # as many as vote
     assert result.arrays["indices"].dtype == np.int32
     reason = "the gallery has 12 videos"
     assert said.lines == [f"retrieval: R@{k} is left out, {reason}." for k in (20, 50)]

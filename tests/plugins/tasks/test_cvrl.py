@@ -228,6 +228,8 @@ def test_collapse_costs_exactly_two_log_2b_minus_1(batch: int) -> None:
     output = task(make_views(batch), {})
     assert output.loss.item() == pytest.approx(2 * log(2 * batch - 1), rel=1e-6)
     assert output.metrics["entropy"].item() == pytest.approx(log(2 * batch - 1), rel=1e-6)
+    chance = output.chance["contrast_accuracy"]
+    assert output.metrics["contrast_accuracy"].item() == pytest.approx(chance, rel=1e-6)
     assert output.metrics["negative_cosine"].item() == pytest.approx(1.0, rel=1e-6)
 
 

@@ -46,9 +46,26 @@ def test_speed_two_takes_every_second_frame_of_the_protocols_stride() -> None:
         assert set(np.diff(frames["query"]).tolist()) == {12 if fast else 3}
 
 
-def test_a_short_video_loops() -> None:
-    for frames, _ in drawn(20, 30):
-        assert all(((np.diff(row) % 20) == (np.diff(row)[0] % 20)).all() for row in frames.values())
+@pytest.mark.parametrize("n_frames", [1, 2, 8, 20, 29, 30])
+def test_in_a_short_video_no_cut_tells_the_speed_and_the_windows_differ(n_frames: int) -> None:
+    samples = drawn(n_frames, 400)
+    starts = {name: np.array([frames[name][0] for frames, _ in samples]) for name in ("query", "key")}
+    for frames, fast in samples:
+        assert frames["key"][0] == frames["other"][0]
+        for name, row in frames.items():
+            speed = 2 if (name == "other") != bool(fast) else 1
+            assert abs(np.diff(row)).max() <= speed
+    for start in starts.values():
+        assert set(start.tolist()) == set(range(n_frames))
+    same = np.mean([(frames["query"] == frames["key"]).all() for frames, _ in samples])
+    assert same < {1: 2, 2: 0.6}.get(n_frames, 2 / n_frames)
+
+
+def test_a_video_as_long_as_a_window_has_one_place_for_both() -> None:
+    for frames, fast in drawn(31, 20):
+        assert (
+            frames["query"].tolist() == frames["key"].tolist() == list(range(0, 32 if fast else 16, fast + 1))
+        )
 
 
 @pytest.mark.parametrize("name", ["benchmark", "paper", "paper_plus"])

@@ -34,6 +34,17 @@ def test_negative_starts_a_clip_away_wherever_that_is_possible(n_frames: int) ->
         assert abs(anchor - negative) >= 64
 
 
+@pytest.mark.parametrize("num_frames", [8, 16])
+@pytest.mark.parametrize("stride", [2, 4])
+def test_by_default_the_two_clips_do_not_overlap_wherever_two_fit(num_frames: int, stride: int) -> None:
+    sampler = TDL.sampler(TDLOptions(), ClipSpec(num_frames, stride, 112))
+    for n_frames in range(2 * num_frames, 3 * num_frames * stride):
+        for draw in range(10):
+            frames = sampler(n_frames, 25.0, generator("apart", n_frames, draw)).frames
+            first, second = sorted(frames.values(), key=lambda row: int(row[0]))
+            assert 0 <= first[0] <= first[-1] < second[0] <= second[-1] < n_frames
+
+
 def test_all_pairs_of_places_are_equally_likely() -> None:
     sampler = OwnNegative(num_frames=4, frame_stride=1, min_gap=3)
     pairs = [starts(sampler, 10, draw) for draw in range(8000)]  # places 0 … 6

@@ -73,6 +73,7 @@ def process(rank: int, folder: str) -> None:
             dist.all_reduce(value)
         if rank == 0:
             torch.save({key: value / 2 for key, value in found.items()}, Path(folder) / f"{name}.pt")
+    dist.barrier()  # one that leaves while the other is at it takes it down
     dist.destroy_process_group()
 
 
