@@ -16,7 +16,7 @@ import vssl_core
 __all__ = ["api_pages"]
 
 FOR_AUTHORS = ("augmentation", "momentum", "distributed", "progress", "hooks", "testing")
-FOR_READERS = ("protocol", "rows", "report", "run_cell")
+FOR_READERS = ("protocol", "rows", "report", "run_cell", "paper", "findings")
 
 
 def api_pages() -> dict[str, str]:

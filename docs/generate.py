@@ -1,4 +1,4 @@
-"""Pages that are read from the code: built-ins, command, protocol, augmentation, checks, API reference.
+"""Pages that are read from the code: built-ins, command, protocol, checks, the paper's numbers, API and more.
 
     python docs/generate.py
 
@@ -20,6 +20,7 @@ import click
 from api_pages import api_pages
 from click.testing import CliRunner
 from docstrings import first_paragraph, table, to_markdown
+from paper_page import paper_page
 from pydantic import BaseModel, create_model
 
 from vssl_core import errors, testing
@@ -41,6 +42,7 @@ PLURALS: Mapping[Kind, str] = {
     "backbone": "Backbones",
     "dataset": "Datasets",
     "evaluator": "Evaluators",
+    "corruption": "Corruptions",
     "executor": "Executors",
     "hook": "Hooks",
 }
@@ -56,6 +58,7 @@ def pages() -> dict[str, str]:
     made["reference/augmentation.md"] = _augmentation_page()
     made["reference/checks.md"] = _checks_page()
     made["reference/errors.md"] = _errors_page()
+    made["reference/paper-tables.md"] = paper_page()
     made |= api_pages()
     return {path: NOTE + text.rstrip() + "\n" for path, text in made.items()}
 
@@ -105,7 +108,7 @@ def _module(ref: PluginRef) -> str:
 
 
 def _owner(kind: Kind) -> str:
-    return {"dataset": "target", "evaluator": "eval/NAME"}.get(kind, kind)
+    return {"dataset": "target", "evaluator": "eval/NAME", "corruption": "corruption/NAME"}.get(kind, kind)
 
 
 def _component(ref: PluginRef) -> str:

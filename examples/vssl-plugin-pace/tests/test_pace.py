@@ -85,6 +85,13 @@ def test_the_parts_of_the_loss_are_weighed() -> None:
     assert output.chance["contrast_accuracy"] == pytest.approx(1 / 15)
 
 
+def test_features_that_are_all_alike_are_no_better_than_guessing() -> None:
+    task, options = make(contrast="same_context")
+    task.backbone.forward = lambda video: video.new_ones(len(video), task.backbone.embed_dim)
+    output = task(*brightening(options, 8))
+    assert output.metrics["contrast_accuracy"].item() == pytest.approx(1 / 15)
+
+
 def test_each_clip_is_classified_by_its_own_pace() -> None:
     """Logits that name the pace of every clip rightly give accuracy 1, in whatever slot the clip is."""
     task, options = make(contrast="same_context")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vssl_core import Sampled
+from vssl_core import Sampled, back_and_forth
 
 __all__ = ["PacedClips"]
 
@@ -40,6 +40,5 @@ class PacedClips:
         steps_T = np.arange(self.num_frames, dtype=np.int64) * pace
         if (self.num_frames - 1) * self.num_paces < n_frames:
             return steps_T + int(generator.integers(n_frames - steps_T[-1]))
-        period = 2 * max(n_frames - 1, 1)
-        walk_T = (steps_T + int(generator.integers(period))) % period
-        return np.minimum(np.minimum(walk_T, period - walk_T), n_frames - 1)
+        start = int(generator.integers(2 * max(n_frames - 1, 1)))
+        return back_and_forth(steps_T + start, n_frames)

@@ -60,6 +60,7 @@ from vssl_core.augmentation import (
     RotationJitter,
     ViewAugmentation,
 )
+from vssl_core.momentum import contrast_accuracy
 from vssl_plugin_pace.sampling import PacedClips
 
 __all__ = ["Pace", "PaceOptions", "same_context"]
@@ -160,7 +161,7 @@ class Pace(PretextTask):
         if self.num_clips > 1:
             similar_MK, target_M = self._contrast(feature_BCD)
             losses["contrast"] = F.cross_entropy(similar_MK, target_M)
-            metrics["contrast_accuracy"] = (similar_MK.detach().argmax(dim=1) == target_M).float().mean()
+            metrics["contrast_accuracy"] = contrast_accuracy(similar_MK.detach(), target_M)
             chance["contrast_accuracy"] = 1 / (similar_MK.shape[1] - 1)
             loss = loss + self.contrast_weight * losses["contrast"]
         return TaskOutput(loss, {name: part.detach() for name, part in losses.items()}, metrics, chance)
