@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vssl_core.cost import count_parameters
 from vssl_core.interfaces import Backbone
+from vssl_core.paper import find
 from vssl_core.registry import load, resolve
 from vssl_core.types import ClipSpec
 
@@ -38,14 +39,23 @@ class Printed:
     gflops: str
 
 
-TABLE_1 = (
-    Printed("ShuffleNet", "shufflenet", "4.6", "1.1"),
-    Printed("MobileNet", "mobilenetv2", "3.1", "1.1"),
-    Printed("SqueezeNet", "squeezenet", "1.9", "1.8"),
-    Printed("C3D", "c3d", "27.7", "77.2"),
-    Printed("R3D", "r3d", "14.4", "39.8"),
-    Printed("R(2+1)D", "r2plus1d", "14.4", "42.9"),
-)
+NETWORKS = {
+    "shufflenet": "ShuffleNet",
+    "mobilenetv2": "MobileNet",
+    "squeezenet": "SqueezeNet",
+    "c3d": "C3D",
+    "r3d": "R3D",
+    "r2plus1d": "R(2+1)D",
+}
+"""Backbone → what the supplement calls it, in its order."""
+
+
+def printed() -> Iterator[Printed]:
+    """The rows of Table 1 in its order, from the data that vssl ships."""
+    for backbone, network in NETWORKS.items():
+        cells = find(table="supplement_table_1", architecture=backbone)
+        text = {cell.metric: cell.text for cell in cells}
+        yield Printed(network, backbone, text["parameters"], text["gflops"])
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ class Compared:
 
 def compared() -> Iterator[Compared]:
     """The rows of Table 1 in its order."""
-    for row in TABLE_1:
+    for row in printed():
         cls: Any = load(resolve("backbone", row.backbone))
         net: Backbone = cls(cls.Options(), CLIP).eval().to("meta")
         yield compare(row, net)
