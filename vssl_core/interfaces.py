@@ -473,12 +473,14 @@ class Evaluator(ABC):
     An option may name other components, one or several: `parts` says which options do, and of what kind.
     They are checked before anything runs, belong to the key, have the options that the run gives them
     (`-o eval/NAME.k=v`, `-o corruption/NAME.k=v`) and arrive made in `context.parts`. `cells` says which
-    options are ids of other cells, for `context.cell`.
+    options are ids of other cells, for `context.cell`. `of_the_backbone` is false for one that scores
+    something else (a foundation model of its own), whose scores are equal for all backbones.
     """
 
     Options: ClassVar[type[Options]] = Options
     parts: ClassVar[Mapping[str, Literal["evaluator", "corruption"]]] = {}
     cells: ClassVar[frozenset[str]] = frozenset()
+    of_the_backbone: ClassVar[bool] = True
     paper: ClassVar[str] = ""
 
     @abstractmethod

@@ -9,7 +9,7 @@ from planted_evaluators import Nearest, features, neighbours, report
 
 from vssl_core import EvaluationPart, EvaluationResult, Metric
 
-__all__ = ["PLANTED", "FindsTheOtherClip"]
+__all__ = ["PLANTED", "FindsTheOtherClip", "ScoresColours"]
 
 _KEPT: dict[tuple[str, ...], np.ndarray] = {}
 
@@ -63,6 +63,18 @@ class LooksAtPixels(Nearest):
         return report(neighbours(gallery, labels, pixels(test), 3), test, len(data.classes))
 
 
+class ScoresColours(LooksAtPixels):
+    """Not broken: it says that its scores are not those of the backbone."""
+
+    of_the_backbone = False
+
+
+class DisownsTheBackbone(Nearest):
+    """It says that its scores are not those of the backbone, and they are."""
+
+    of_the_backbone = False
+
+
 class FindsTheOtherClip(Nearest):
     """Not broken: of which test video is a second clip? No label is for that, and chance is 1 of V."""
 
@@ -77,5 +89,6 @@ class FindsTheOtherClip(Nearest):
 
 
 PLANTED = dict.fromkeys(
-    (KeepsFeatures, KeepsTheGallery, LooksAtPixels), "check_another_network_gets_its_own_scores"
+    (KeepsFeatures, KeepsTheGallery, LooksAtPixels, DisownsTheBackbone),
+    "check_another_network_gets_its_own_scores",
 )

@@ -10,7 +10,7 @@ import torch
 from planted_evaluators import CORRECT, KeepsItsSeed
 from planted_evaluators import PLANTED as PLANTED_EVALUATORS
 from planted_memory import PLANTED as PLANTED_MEMORY
-from planted_memory import FindsTheOtherClip
+from planted_memory import FindsTheOtherClip, ScoresColours
 
 from vssl_core.registry import load, resolve
 from vssl_core.testing import check_plugin, checks_of
@@ -26,6 +26,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "my_evaluator.py"
         *CORRECT,
         KeepsItsSeed,
         FindsTheOtherClip,
+        ScoresColours,
         "linear",
         "finetune",
         "retrieval",

@@ -51,9 +51,17 @@ def check_equal_runs_give_equal_scores(subject: EvaluatorSubject) -> None:
 def check_another_network_gets_its_own_scores(subject: EvaluatorSubject) -> None:
     """The weights under test decide, and nothing is kept of a network that was evaluated before.
 
-    A second network gets other scores than the first one, and those that it gets where it is the first.
+    A second network gets other scores than the first one, and those that it gets where it is the first. An
+    evaluator that says that its scores are not `of_the_backbone` gives every network the same ones.
     """
     plain, other = subject.plain, subject.trial("other")
+    if not subject.cls.of_the_backbone:
+        if not _alike(plain, other):
+            raise CheckFailed(
+                "expected equal scores for two backbones, because of_the_backbone is False, but they differ; "
+                "leave of_the_backbone out where the cell's weights decide about a score."
+            )
+        return
     shares = [n for n, m in plain.result.metrics.items() if m.unit == "%" and m.chance is not None]
     if shares and _alike(plain, other) and _alike(plain, subject.trial("another")):
         raise CheckFailed(

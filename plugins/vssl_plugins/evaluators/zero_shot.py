@@ -155,6 +155,7 @@ class ZeroShot(ClassifierEvaluator):
 
     api_version = 1
     Options = ZeroShotOptions
+    of_the_backbone = False
     paper = "https://arxiv.org/abs/2306.06010"
 
     def __init__(self, options: ZeroShotOptions) -> None:
