@@ -5,8 +5,10 @@ units it costs several times the time of float32. `channels_last_3d` makes 3D co
 processors and slower on others. So training steps of this backbone are timed here, in turns, and what is
 clearly faster than float32 in `channels_last_3d` memory is taken, for every cell of the run folder alike.
 bfloat16 is tried only where the hardware says that it can, and taken only where features and gradients of
-the probed step are nearly those of float32. All steps draw the same: else masks of dropout and stochastic
-depth, and not precisions, would be compared.
+the probed step are nearly those of float32. Nearly is a cosine of 0.8 for gradients: with random weights and
+BatchNorm the signs that ReLU turns make that of R(2+1)D 0.86 and that of SqueezeNet 0.54, which is refused;
+gradients of two batches have one near 0. All steps draw the same: else masks of dropout and stochastic depth,
+and not precisions, would be compared.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ _USUAL = f"fp32 {CHANNELS_LAST}"
 _GAIN = 0.97  # of the usual's seconds: less than that is worth another choice
 _CLIPS = 4
 _ROUNDS = 3  # after one to warm up
-_ALIKE = {"features": 0.98, "gradients": 0.9}  # cosine to the usual's, at least
+_ALIKE = {"features": 0.98, "gradients": 0.8}  # cosine to the usual's, at least
 
 
 def choose(

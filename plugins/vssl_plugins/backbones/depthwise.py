@@ -3,7 +3,8 @@
 On a CPU torch (2.15) computes the forward pass of a depthwise 3D convolution by a kernel made for it, and
 both gradients by general ones. At stride 1 there are faster ways to the same sums: the gradient of the input
 is a forward pass with the kernel mirrored, and that of the weight is three gradients of 2D depthwise
-convolutions, one for each frame of the kernel, over the frames that it meets.
+convolutions, one for each frame of the kernel, over the frames that it meets. At other strides the general
+kernels are fair in float32 and four to thirty times as slow in bfloat16, so that float32 is taken there.
 """
 
 from __future__ import annotations
@@ -21,27 +22,35 @@ __all__ = ["DepthwiseConv3d"]
 class DepthwiseConv3d(nn.Conv3d):
     """Every channel by itself, "same" padding, no bias: (B, C, T, H, W) → (B, C, ceil(T/s), ceil(H/s), …).
 
-    The quicker gradients are taken at stride 1 on a CPU in eager mode; elsewhere, and where FLOPs are
-    counted, this is `nn.Conv3d`.
+    The quicker ways are taken on a CPU in eager mode; elsewhere, and where FLOPs are counted, this is
+    `nn.Conv3d`. Under autocast the result has autocast's type, as that of `nn.Conv3d` has.
     """
 
-    def __init__(self, planes: int, *, stride: int = 1) -> None:
+    def __init__(self, planes: int, *, stride: int | tuple[int, int, int] = 1) -> None:
         super().__init__(planes, planes, 3, stride=stride, padding=1, groups=planes, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """(B, C, T, H, W) → (B, C, T', H', W')."""
-        if self._quick(input):
-            filtered: Tensor = _Depthwise.apply(input, self.weight)
+        if not self._eager(input):
+            return super().forward(input)
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
+        if self.stride == (1, 1, 1) and self._trained(input):
+            filtered: Tensor = _Depthwise.apply(input.to(dtype), self.weight.to(dtype))
             return filtered
+        if self.stride != (1, 1, 1) and dtype == torch.bfloat16:
+            with torch.autocast("cpu", enabled=False):
+                weight = self.weight.float()
+                return F.conv3d(input.float(), weight, None, self.stride, 1, 1, self.groups).to(dtype)
         return super().forward(input)
 
-    def _quick(self, x_BCTHW: Tensor) -> bool:
-        if x_BCTHW.device.type != "cpu" or self.stride != (1, 1, 1) or torch.is_autocast_enabled("cpu"):
+    def _eager(self, x_BCTHW: Tensor) -> bool:
+        if x_BCTHW.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
             return False
-        trained = torch.is_grad_enabled() and (x_BCTHW.requires_grad or self.weight.requires_grad)
         watched = is_in_torch_dispatch_mode()  # FLOPs are those of the convolution, whatever computes it
-        eager = not (torch.compiler.is_compiling() or torch.jit.is_tracing() or watched)
-        return trained and eager and x_BCTHW.dtype == self.weight.dtype
+        return not watched and (torch.is_autocast_enabled("cpu") or x_BCTHW.dtype == self.weight.dtype)
+
+    def _trained(self, x_BCTHW: Tensor) -> bool:
+        return torch.is_grad_enabled() and (x_BCTHW.requires_grad or self.weight.requires_grad)
 
 
 class _Depthwise(torch.autograd.Function):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from vssl_plugins.backbones.clip_shape import Size3d
+from vssl_plugins.backbones.depthwise import DepthwiseConv3d
 from vssl_plugins.backbones.tokens import resize_table
 
 __all__ = ["NORM", "Distances", "PooledAttention", "TokenPool", "distance_rows", "pool_map", "pooled_size"]
@@ -28,7 +29,7 @@ class TokenPool(nn.Module):
 
     def __init__(self, dim: int, stride: int) -> None:
         super().__init__()
-        self.pool = nn.Conv3d(dim, dim, 3, (1, stride, stride), 1, groups=dim, bias=False)
+        self.pool = DepthwiseConv3d(dim, stride=(1, stride, stride))
         self.norm = NORM(dim)
 
     def forward(self, x_BHLD: Tensor, size_THW: Size3d) -> Tensor:

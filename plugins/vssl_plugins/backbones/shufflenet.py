@@ -40,6 +40,7 @@ from vssl_core.weights import KeyMap
 from vssl_plugins.backbones.activations import ReLU
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
+from vssl_plugins.backbones.convolutions import join
 from vssl_plugins.backbones.depthwise import DepthwiseConv3d
 
 __all__ = ["ShuffleNet", "ShuffleNetOptions", "ShuffleUnit", "channel_shuffle"]
@@ -149,7 +150,7 @@ class ShuffleUnit(nn.Module):
         main_BCTHW = self.norm3(self.conv3(main_BCTHW))
         if not self.halve:
             return self.relu3(main_BCTHW + x_BCTHW)
-        return self.relu3(torch.cat([main_BCTHW, pool_shortcut(x_BCTHW)], dim=1))
+        return self.relu3(join(main_BCTHW, pool_shortcut(x_BCTHW)))
 
 
 class ShuffleNet(Backbone):

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from vssl_core.interfaces import Backbone
@@ -28,7 +27,7 @@ from vssl_core.weights import KeyMap
 from vssl_plugins.backbones.activations import ReLU
 from vssl_plugins.backbones.checkpointing import run_stages
 from vssl_plugins.backbones.clip_shape import Size3d, check_clips
-from vssl_plugins.backbones.convolutions import conv3d, start_fan_out
+from vssl_plugins.backbones.convolutions import conv3d, join, start_fan_out
 
 __all__ = ["Fire", "SqueezeNet", "SqueezeNetOptions"]
 
@@ -84,7 +83,7 @@ class Fire(nn.Module):
         squeezed_BCTHW = self.squeeze_relu(self.squeeze_bn(self.squeeze(x_BCTHW)))
         point_BCTHW = self.expand1x1_bn(self.expand1x1(squeezed_BCTHW))
         around_BCTHW = self.expand3x3_bn(self.expand3x3(squeezed_BCTHW))
-        expanded_BCTHW = torch.cat([point_BCTHW, around_BCTHW], dim=1)
+        expanded_BCTHW = join(point_BCTHW, around_BCTHW)
         return self.relu(expanded_BCTHW + x_BCTHW if self.bypass else expanded_BCTHW)
 
 

@@ -12,7 +12,7 @@ from vssl_plugins.backbones.depthwise import DepthwiseConv3d
 PLANES = 6
 
 
-def pair(stride: int = 1) -> tuple[DepthwiseConv3d, nn.Conv3d]:
+def pair(stride: int | tuple[int, int, int] = 1) -> tuple[DepthwiseConv3d, nn.Conv3d]:
     ours = DepthwiseConv3d(PLANES, stride=stride).double()
     stock = nn.Conv3d(PLANES, PLANES, 3, stride=stride, padding=1, groups=PLANES, bias=False).double()
     stock.load_state_dict(ours.state_dict())
@@ -26,8 +26,8 @@ def clips(*shape: int, layout: torch.memory_format = torch.channels_last_3d) -> 
 
 @pytest.mark.parametrize("layout", [torch.channels_last_3d, torch.contiguous_format])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 4, 4), (2, 3, 5), (3, 7, 7), (8, 5, 2)])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_features_and_gradients_are_torchs(stride: int, shape, layout: torch.memory_format) -> None:
+@pytest.mark.parametrize("stride", [1, 2, (1, 2, 2)])
+def test_features_and_gradients_are_torchs(stride, shape, layout: torch.memory_format) -> None:
     ours, stock = pair(stride)
     given = clips(*shape, layout=layout)
     results = []
@@ -74,7 +74,7 @@ def test_the_quicker_way_is_taken_where_it_is_meant_to_be() -> None:
     with torch.no_grad():
         assert not quick()
     with torch.autocast("cpu", torch.bfloat16):
-        assert not quick()
+        assert quick()
     ours.requires_grad_(False)
     assert not quick()
     assert ours.to("meta")(video.to("meta")).shape == video.shape
@@ -90,3 +90,30 @@ def test_counted_flops_are_the_convolutions_own() -> None:
             layer(x).sum().backward()
         counts.append(counter.get_total_flops())
     assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.parametrize("stride", [1, 2, (1, 4, 4)])
+def test_in_bfloat16_it_is_torchs_up_to_rounding(stride) -> None:
+    ours, stock = (layer.float() for layer in pair(stride))
+    video = clips(3, 7, 7).float()
+    with torch.no_grad():
+        exact = stock(video)
+    found = []
+    for layer, precision in ((ours, torch.bfloat16), (stock, torch.float32)):
+        x = video.clone().requires_grad_()
+        with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+            y = layer(x)
+        assert y.dtype == precision
+        y.float().square().sum().backward()
+        assert x.grad.dtype == layer.weight.grad.dtype == torch.float32
+        found.append((y.detach().float(), x.grad, layer.weight.grad))
+    for rounded, precise in zip(*found, strict=True):
+        torch.testing.assert_close(rounded, precise, rtol=0.03, atol=0.03 * float(precise.abs().max()))
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        torch.testing.assert_close(ours(video).float(), exact, rtol=0.02, atol=0.02)
+
+
+def test_a_type_that_is_not_the_weights_is_refused_as_by_torch() -> None:
+    ours, _ = pair(2)
+    with pytest.raises(RuntimeError, match="type"):
+        ours(clips(2, 4, 4).float())
