@@ -26,7 +26,7 @@ LAYERS = [
         similarity weights instantiate classifier corruption corrupted fingerprint packing parity aggregates
         paper findings showcase""",
         "pretrain evaluate report",
-        """bench planning run_cell run_plan studies opening evaluate_backbone controls testing export
+        """bench planning run_cell evaluate_cell run_plan studies opening evaluate_backbone controls testing export
         corrupted_copy verification""",
         "cli",
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -31,8 +30,8 @@ from vssl_core.data import (
     subset,
 )
 from vssl_core.draws import equal_draws
-from vssl_core.errors import ContractError, DatasetError, UsageError
-from vssl_core.evaluate import FeatureStore, Surroundings, TargetData, run_evaluator
+from vssl_core.errors import ContractError, DatasetError
+from vssl_core.evaluate_cell import CellEvaluations
 from vssl_core.fingerprint import fingerprint
 from vssl_core.global_seeds import seed_everything
 from vssl_core.hooks import Hooks, RunInfo, load_hooks
@@ -41,28 +40,24 @@ from vssl_core.instantiate import (
     component_options,
     load_published,
     make_backbone,
-    make_evaluator,
-    pretrained,
     refuse_changed_code,
 )
 from vssl_core.interfaces import (
     Backbone,
-    EvaluationResult,
     PretextTask,
     TaskContext,
     ViewSampler,
 )
 from vssl_core.lease import hold
 from vssl_core.ledger import DecodeLedger
-from vssl_core.opening import open_dataset, open_target
-from vssl_core.precision import autocast_factory, deterministic, machine
+from vssl_core.opening import open_dataset
+from vssl_core.precision import deterministic, machine
 from vssl_core.pretrain import PretrainJob, pretrain
 from vssl_core.probe import choose
 from vssl_core.progress import Progress
 from vssl_core.protocol import Protocol
 from vssl_core.rows import Cost, Row
-from vssl_core.showcase import write_showcase
-from vssl_core.store import CellFolder, per_video_file
+from vssl_core.store import CellFolder
 from vssl_core.strips import write_strips
 from vssl_core.types import ClipSpec
 from vssl_core.video import FrameCache, FrameReader
@@ -352,155 +347,28 @@ class _Cell:
             record=self._folder.runs / "precision.json",
         )
 
-    # ------------------------------------------------------------------------------------- evaluation
-
     def _evaluate(self, hooks: Hooks) -> None:
         todo = [
             (spec, path) for spec, path, done in self._wanted() if not done and self._folder.is_ready(spec)
         ]
         if not todo:
             return
-        result = self._folder.pretrain_result() or {}
-        shares = sorted({spec.at for spec, _ in todo})
-        backbones = {at: pretrained(self._folder, self._settings.classes, at=at) for at in shares}
-        precision = self._precision()
-        around = Surroundings(
-            reader=self._reader,
+        evaluations = CellEvaluations(
+            folder=self._folder,
+            spec=self._spec,
             protocol=self._protocol,
-            seed=self._spec.seed,
+            reader=self._reader,
             device=self._device,
-            threads=loader_threads(),
-            autocast=autocast_factory(precision["precision"], self._device),
-            progress=self._progress,
-            memory_format=precision["memory_format"],
-            cell=self._other,
-        )
-        store = FeatureStore()
-        targets: dict[str, tuple[Index, Ledger]] = {}
-        failed: Exception | None = None
-        for spec, path in todo:
-            try:
-                key = spec.target.spec + spec.target_digest
-                if key not in targets:
-                    targets[key] = self._target(spec)
-                target = targets[key]
-                for row in self._evaluate_one(spec, path, backbones[spec.at], target, store, around, result):
-                    hooks.result(self._run_info(), row)
-            except Exception as error:  # noqa: BLE001 — raised below
-                self._progress.say(f"{spec.label} on {spec.target.name} failed: {error}")
-                failed = failed or error
-        if failed is not None:  # after the others, which have nothing to do with it
-            raise failed
-
-    def _evaluate_one(
-        self,
-        spec: EvaluationSpec,
-        path: Path,
-        backbone: Backbone,
-        target: tuple[Index, Ledger],
-        store: FeatureStore,
-        around: Surroundings,
-        result: Mapping[str, Any],
-    ) -> list[Row]:
-        index, ledger = target
-        self._progress.say(f"evaluating {spec.label} on {spec.target.name}")
-        evaluator, parts = make_evaluator(spec, self._settings.classes)
-        data = TargetData(index, around=around, store=store)
-        path.mkdir(parents=True, exist_ok=True)
-        start = time.monotonic()
-        scores = run_evaluator(evaluator, backbone, data, around=around, folder=path, parts=parts)
-        seconds = time.monotonic() - start
-        write_showcase(path, scores, index=index, reader=self._reader)
-        rows = self._rows(spec, scores, ledger, result, path)
-        self._folder.write_evaluation(
-            path,
-            scores,
-            rows,
-            videos=index.parts["test"],
-            classes=index.classes,
-            ledger=ledger.document(),
-            seconds=seconds,
-        )
-        return rows
-
-    def _other(self, cell_id: str) -> Backbone:
-        """The pretrained backbone of another cell, which takes the same clips."""
-        other = CellFolder(self._folder.runs, cell_id)
-        if not other.path.is_dir() or other.pretrain_result() is None:
-            raise UsageError(
-                f"an evaluation needs cell {cell_id!r}, which is not pretrained in this run folder; "
-                "bench it first."
-            )
-        if other.protocol().clip != self._protocol.clip:
-            raise UsageError(
-                f"cell {cell_id!r} takes clips of {other.protocol().clip}; this one of {self._protocol.clip}."
-            )
-        return pretrained(other, self._settings.classes)
-
-    def _target(self, spec: EvaluationSpec) -> tuple[Index, Ledger]:
-        index, ledger = open_target(
-            spec.target,
-            digest=spec.target_digest,
-            protocol=self._protocol,
-            reader=self._reader,
             progress=self._progress,
             classes=self._settings.classes,
+            precision=self._precision(),
         )
-        note = self._folder.read_note("ledger")
-        note.setdefault("targets", {})[spec.target.label] = ledger.document()
-        self._folder.write_note("ledger", note)
-        return index, ledger
 
-    def _coverage(self, target: Ledger) -> tuple[int, int]:
-        """Videos used and listed, of the target and of what was pretrained on."""
-        before = self._folder.read_note("ledger").get("pretrain", {"videos": 0, "unreadable": []})
-        used = target.used + before["videos"] - len(before["unreadable"])
-        return used, target.listed + before["videos"] + before.get("missing", 0)
+        def finished(rows: Sequence[Row]) -> None:
+            for row in rows:
+                hooks.result(self._run_info(), row)
 
-    def _rows(
-        self,
-        spec: EvaluationSpec,
-        scores: EvaluationResult,
-        ledger: Ledger,
-        result: Mapping[str, Any],
-        path: Path,
-    ) -> list[Row]:
-        used, listed = self._coverage(ledger)
-        names = list(scores.metrics)
-        relative = path.relative_to(self._folder.runs).as_posix()
-        return [
-            Row(
-                cell_id=self._folder.cell_id,
-                evaluation_id=spec.evaluation_id,
-                protocol_name=self._protocol.name,
-                protocol_hash=self._protocol.hash,
-                task=self._spec.task.label,
-                role=self._spec.role,
-                backbone=self._spec.backbone.label,
-                pretrain=self._spec.pretrain.label,
-                target=spec.target.label,
-                evaluator=spec.evaluator.name,
-                evaluator_label=spec.label,
-                seed=self._spec.seed,
-                at=spec.at,
-                metric=name,
-                primary=name == names[0],
-                value=float(metric.value),
-                unit=metric.unit,
-                higher_is_better=metric.higher_is_better,
-                chance=metric.chance,
-                num_videos=len(scores.video_ids),
-                coverage=used / listed if listed else 1.0,
-                videos_used=used,
-                videos_listed=listed,
-                verdict=result.get("verdict", "ok"),
-                deterministic=self._device.type == "cpu",
-                cost=Cost.model_validate(result["cost"]),
-                backbone_fingerprint=result.get("backbone_fingerprint"),
-                per_video=f"{relative}/{per_video_file(name)}" if metric.per_video is not None else None,
-            )
-            for name, metric in scores.metrics.items()
-        ]
+        evaluations.run(todo, finished=finished)
 
 
 def _is_first() -> bool:
