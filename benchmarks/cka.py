@@ -1,6 +1,7 @@
 """Minibatch linear CKA of the layers of two networks: vssl beside torch_cka, in one run.
 
-    python benchmarks/cka.py [--rounds 5] [--layers 30] [--samples 1024] [--json FILE]
+    python benchmarks/cka.py [--rounds 5] [--layers 30] [--samples 1024] [--threads 1]
+                             [--json FILE]
 
 Both compare all layers of two networks over batches of 256 samples, through hooks on the same modules. The
 layers are wide and cheap, so that the passes, which both need, are a small part; the floor is the passes
@@ -107,8 +108,8 @@ def _hsic64(k_NN: Tensor, l_NN: Tensor) -> float:
 class Compared:
     """What the contestants share: the networks, made before anything is measured, and the check."""
 
-    def __init__(self) -> None:
-        torch.set_num_threads(1)
+    def __init__(self, threads: int) -> None:
+        torch.set_num_threads(threads)
         self._made: dict[Job, tuple[Stack, Stack, Tensor]] = {}
         self._right: dict[Job, np.ndarray] = {}
 
@@ -136,8 +137,8 @@ class Ours(Compared):
 class TorchCKA(Compared):
     """torch_cka's `CKA.compare`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
         from torch_cka import CKA
 
         self._cka = CKA
@@ -168,7 +169,7 @@ class Passes(Compared):
         return Verdict(1)
 
 
-CONTESTANTS = (Contestant("torch_cka", TorchCKA), Contestant("vssl", Ours), Contestant("passes", Passes))
+FACTORIES = {"torch_cka": TorchCKA, "vssl": Ours, "passes": Passes}
 
 
 # -------------------------------------------------------------------------------------------- memory
@@ -187,7 +188,7 @@ def growth(contestant: Contestant, job: Job) -> float | None:
 
 def _grow(contestant: Contestant, job: Job, pipe: Connection) -> None:
     try:
-        work: Any = contestant.factory()
+        work: Any = contestant.factory(**contestant.arguments)
     except ImportError:
         pipe.send(None)
         return
@@ -207,7 +208,9 @@ def _status(name: str) -> int:
 # ------------------------------------------------------------------------------------------- printing
 
 
-def summary(result: Result, jobs: Mapping[str, Job], *, repeats: int) -> list[dict[str, Any]]:
+def summary(
+    result: Result, jobs: Mapping[str, Job], contestants: Sequence[Contestant], *, repeats: int
+) -> list[dict[str, Any]]:
     """Per job: times as fast, largest errors, MiB, and how many times the memory of vssl torch_cka takes."""
     rows = []
     for label, job in jobs.items():
@@ -216,12 +219,12 @@ def summary(result: Result, jobs: Mapping[str, Job], *, repeats: int) -> list[di
         errors = {name: max(float(found[name].verdict.digest) for found in heat.rounds) for name in names}
         memory = {
             c.name: statistics.median(found)
-            for c in CONTESTANTS
+            for c in contestants
             if c.name in names and None not in (found := [growth(c, job) for _ in range(repeats)])
         }
         row: dict[str, Any] = {"job": label, "errors": errors, "mib": memory}
         if {"torch_cka", "vssl"} <= set(names):
-            row["speed"] = heat.speed("vssl", "torch_cka")
+            row["speed"] = heat.speed("vssl", "torch_cka", wall=True)
             row["memory_ratio"] = memory["torch_cka"] / memory["vssl"]
         rows.append(row)
     return rows
@@ -232,7 +235,7 @@ def show_summary(rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(title=f"aims: {TARGETS['speed']:g} x as fast, error <= {TOLERANCE:g}", title_justify="left")
     for head in (
         "",
-        "x cpu",
+        "x wall",
         "error vssl",
         "error torch_cka",
         "MiB vssl",
@@ -267,6 +270,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=30)
     parser.add_argument("--samples", type=int, default=1024)
     parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS))
+    parser.add_argument("--threads", type=int, default=1, help="of torch, for both")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     given = parser.parse_args()
     jobs = {
@@ -274,9 +278,10 @@ def main() -> None:
         for width in given.widths
     }
     heats = {label: (lambda _, job=job: job) for label, job in jobs.items()}
-    result = contest(CONTESTANTS, heats, baseline="torch_cka", rounds=given.rounds)
+    contestants = [Contestant(name, made, {"threads": given.threads}) for name, made in FACTORIES.items()]
+    result = contest(contestants, heats, baseline="torch_cka", rounds=given.rounds)
     show(result, item="comparison")
-    rows = summary(result, jobs, repeats=3)
+    rows = summary(result, jobs, contestants, repeats=3)
     show_summary(rows)
     if given.json:
         save(given.json, {"cka": result}, summary=rows, targets=TARGETS)

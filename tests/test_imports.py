@@ -26,8 +26,8 @@ LAYERS = [
         similarity weights instantiate classifier corruption corrupted fingerprint packing parity aggregates
         paper findings showcase""",
         "pretrain evaluate report",
-        """bench planning run_cell evaluate_cell run_plan studies opening evaluate_backbone controls testing export
-        corrupted_copy verification""",
+        """bench planning run_cell evaluate_cell run_plan studies opening evaluate_backbone controls testing
+        export corrupted_copy verification""",
         "cli",
     )
 ]

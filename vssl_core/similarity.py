@@ -30,7 +30,9 @@ SMALLEST_BATCH = 4  # HSIC₁ divides by n - 3
 _COLUMNS_AT_ONCE = 1 << 12  # entries of Gram matrices that are in float64 at a time, per layer: fits caches
 _ENTRIES_AT_ONCE = 1 << 22  # of features that are copied at a time
 _ENTRIES_IN_CACHE = 1 << 17  # the same on a CPU: half of what a core's second cache holds
-_ROWS_AT_ONCE = 128  # of a Gram matrix on a CPU, where only what is left of the diagonal is computed
+_ROWS_AT_ONCE = (
+    128  # of a Gram matrix on a CPU, where blocks right of the diagonal are not computed
+)
 _ROUNDING = 1e-12  # variance of what float32 rounds, relative to the square of the mean
 
 
@@ -41,11 +43,11 @@ def gram(features_NP: Tensor) -> Tensor:
     HSIC₁ does not depend on the mean, and without it rounding is less. Features that differ by no more than
     rounding give zeros. What the features are made of is read once and not changed; no more than 16 MiB of
     them are copied at a time, in the order in which they lie in memory. On a CPU they are taken in parts that
-    stay in a core's cache, and what is right of the diagonal is copied, not computed.
+    stay in a core's cache, and blocks right of the diagonal are copied, not computed.
     """
     flat_NP = _flat(features_NP)
     count, kind = len(flat_NP), flat_NP.device.type
-    lower_NN = torch.zeros(count, count, device=flat_NP.device)
+    gram_NN = torch.zeros(count, count, device=flat_NP.device)
     level = torch.zeros((), device=flat_NP.device)
     rows = _ROWS_AT_ONCE if kind == "cpu" else count
     step = max(1, (_ENTRIES_IN_CACHE if kind == "cpu" else _ENTRIES_AT_ONCE) // count)
@@ -56,10 +58,12 @@ def gram(features_NP: Tensor) -> Tensor:
             part_NP = part_NP - mean_P
             for row in range(0, count, rows):
                 last = row + rows
-                lower_NN[row:last, :last].addmm_(part_NP[row:last], part_NP[:last].T)
+                gram_NN[row:last, :last].addmm_(part_NP[row:last], part_NP[:last].T)
             level += mean_P.square().sum()
-    lower_NN *= lower_NN.diagonal().sum() > _ROUNDING * count * level
-    return lower_NN.tril_() + lower_NN.tril(-1).T
+    for row in range(rows, count, rows):
+        gram_NN[:row, row : row + rows] = gram_NN[row : row + rows, :row].T
+    gram_NN *= gram_NN.diagonal().sum() > _ROUNDING * count * level
+    return gram_NN
 
 
 def _flat(features: Tensor) -> Tensor:

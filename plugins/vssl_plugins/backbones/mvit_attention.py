@@ -9,6 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from vssl_plugins.backbones.attention import attend
 from vssl_plugins.backbones.clip_shape import Size3d
 from vssl_plugins.backbones.depthwise import DepthwiseConv3d
 from vssl_plugins.backbones.tokens import resize_table
@@ -132,8 +133,8 @@ class PooledAttention(nn.Module):
         bias = None
         if self.distances is not None:
             query_THW = pooled_size(size_THW, self.query_stride)
-            bias = self.distances(query, query_THW, pooled_size(size_THW, self.key_stride)).to(query.dtype)
-        x_BHLD = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+            bias = self.distances(query, query_THW, pooled_size(size_THW, self.key_stride))
+        x_BHLD = attend(query, key, value, bias)
         if self.distances is not None:
             x_BHLD = torch.cat([x_BHLD[:, :, :1], x_BHLD[:, :, 1:] + query[:, :, 1:]], dim=2)
         return self.proj(rearrange(x_BHLD, "b m l d -> b l (m d)"))

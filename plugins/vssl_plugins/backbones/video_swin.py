@@ -36,6 +36,7 @@ from torch.nn import functional as F  # noqa: N812
 from vssl_core.interfaces import Backbone
 from vssl_core.options import Options
 from vssl_core.types import ClipSpec
+from vssl_plugins.backbones.attention import attend
 from vssl_plugins.backbones.checkpointing import run
 from vssl_plugins.backbones.clip_shape import Size3d
 from vssl_plugins.backbones.tokens import check_and_pad, drop_path_rates, init_linear
@@ -155,10 +156,14 @@ class WindowAttention(nn.Module):
         """
         apart = 1 if mask_WNN is None else mask_WNN.shape[0]
         parts = rearrange(self.qkv(x_WNC), "(b w) n (q h d) -> q b (w h) n d", q=3, w=apart, h=self.heads)
-        bias_HNN = self.relative_position_bias_table[index_NN].permute(2, 0, 1)
+        bias_HNN = (
+            self.relative_position_bias_table.index_select(0, index_NN.flatten())
+            .unflatten(0, index_NN.shape)
+            .permute(2, 0, 1)
+        )
         bias_MNN = bias_HNN if mask_WNN is None else (mask_WNN[:, None] + bias_HNN).flatten(0, 1)
         query, key, value = parts.unbind(0)
-        x_BMNC = F.scaled_dot_product_attention(query, key, value, attn_mask=bias_MNN[None].to(query.dtype))
+        x_BMNC = attend(query, key, value, bias_MNN[None])
         return self.proj(rearrange(x_BMNC, "b (w h) n d -> (b w) n (h d)", w=apart))
 
 
