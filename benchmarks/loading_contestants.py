@@ -21,13 +21,15 @@ import av
 import cv2
 import numpy as np
 import torch
-from contest import Verdict
+from contest import Absent, Verdict
 
 from vssl_core.augmentation import apply_geometry, apply_pixels, normalize
 from vssl_core.augmentation.drawn import Box, DrawnView, Flipped
+from vssl_core.errors import OptionError
 from vssl_core.types import VideoRecord
 from vssl_core.video import FrameReader
 from vssl_core.video.scan import scan
+from vssl_core.video.torchcodec_decoder import TorchCodecDecoder
 
 SHORT, CROP = 128, 112
 MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
@@ -115,7 +117,7 @@ class Loading:
         return int((asked > share * distance.min(axis=1) + slack).sum())
 
     def _whole(self, path: str) -> np.ndarray:
-        """Every frame of the file, grey and small, by a plain decode."""
+        """Every frame of the file, grey and of short side 128, by a plain decode."""
         if path not in self._thumbnails:
             by_pts = scan(path).rule == "pts"
             with av.open(path, metadata_errors="ignore") as file:
@@ -128,7 +130,7 @@ class Loading:
 
 def _small(frame_HWC: np.ndarray) -> np.ndarray:
     height, width = frame_HWC.shape[:2]
-    scale = 64 / min(height, width)
+    scale = SHORT / min(height, width)
     grey = cv2.cvtColor(frame_HWC, cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
 
@@ -287,6 +289,10 @@ class TorchCodecPipeline(Transforming):
         super().__init__()
         from torchcodec.decoders import VideoDecoder
 
+        try:
+            TorchCodecDecoder()
+        except OptionError as error:  # it is there, and finds no FFmpeg
+            raise Absent(str(error)) from error
         self._decoder, self._mode = VideoDecoder, mode
 
     def read(self, clip: ClipJob) -> torch.Tensor:
