@@ -28,7 +28,8 @@ def equal_draws() -> Iterator[None]:
     """Inside, uniform and normal numbers of tensors on the CPU are equal on every machine.
 
     Everything keeps the precision that its author gave it: only the draw is made in double, and the
-    decomposition by which `torch.nn.init.orthogonal_` works. May be entered again inside itself.
+    functions by which `torch.nn.init.trunc_normal_` and `torch.nn.init.orthogonal_` work. May be entered
+    again inside itself.
     """
     mode: Any = _InDouble
     with mode():  # untyped in torch
@@ -36,7 +37,7 @@ def equal_draws() -> Iterator[None]:
 
 
 class _InDouble(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operation, and makes those that draw differently."""
+    """Sees every operation, and makes those differently that draw."""
 
     def __torch_dispatch__(
         self,
@@ -51,6 +52,8 @@ class _InDouble(TorchDispatchMode):  # type: ignore[no-untyped-call]
         made = packet in _MADE or func is _ATEN.normal.float_float
         if made and (dtype := _dtype_of(args, given)) is not None:
             return func(*args, **{**given, "dtype": torch.float64}).to(dtype)
+        if packet is _ATEN.erfinv_ and _is_ours(args[0]):
+            return args[0].copy_(args[0].double().erfinv_())
         if packet is _ATEN.linalg_qr and _is_ours(args[0]):
             return tuple(part.to(args[0].dtype) for part in func(args[0].double(), *args[1:], **given))
         return func(*args, **given)

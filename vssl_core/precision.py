@@ -1,11 +1,12 @@
 """Numbers and memory that a network computes in: float32 or bfloat16, contiguous or channels last.
 
-Two faults of bfloat16 3D convolutions in oneDNN, which PyTorch computes with on a CPU, are the user's to
+Three faults of bfloat16 3D convolutions in oneDNN, which PyTorch computes with on a CPU, are the user's to
 know when the protocol says `bf16` instead of `auto`. Processors with AVX512_BF16 but without AMX give
 wrong weight gradients wherever a kernel of three frames meets a map of exactly two (torch 2.15, measured);
 `auto` takes float32 there. Processors with AMX give wrong features where a strided convolution ends in a
-map one pixel wide (pytorch issue 169688), which takes crops of 16 or 32 pixels; `auto` compares before it
-takes bfloat16 (`vssl_core.probe`).
+map one pixel wide (pytorch issue 169688), which takes crops of 16 or 32 pixels, and where a kernel of three
+frames meets pictures of one frame (torch 2.15, measured: not a number); `auto` compares before it takes
+bfloat16 (`vssl_core.probe`).
 """
 
 from __future__ import annotations

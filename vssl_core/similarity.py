@@ -30,9 +30,7 @@ SMALLEST_BATCH = 4  # HSIC₁ divides by n - 3
 _COLUMNS_AT_ONCE = 1 << 12  # entries of Gram matrices that are in float64 at a time, per layer: fits caches
 _ENTRIES_AT_ONCE = 1 << 22  # of features that are copied at a time
 _ENTRIES_IN_CACHE = 1 << 17  # the same on a CPU: half of what a core's second cache holds
-_ROWS_AT_ONCE = (
-    128  # of a Gram matrix on a CPU, where blocks right of the diagonal are not computed
-)
+_ROWS_AT_ONCE = 128  # of a Gram matrix on a CPU, where blocks right of the diagonal are not computed
 _ROUNDING = 1e-12  # variance of what float32 rounds, relative to the square of the mean
 
 

@@ -65,7 +65,7 @@ def test_channels_last_changes_neither_features_nor_gradients(cls) -> None:
 
 @ALL
 def test_bf16_autocast_gives_nearly_the_same_features_and_finite_gradients(cls) -> None:
-    """Gradients of a single frame: see `vssl_core.precision` on maps of two frames."""
+    """Gradients of frames that oneDNN has no fault with on this processor: see `vssl_core.precision`."""
     net, video = settle(make(cls)), torch.randn(2, 3, 4, 40, 40)
     with torch.no_grad():
         expected = net(video)
@@ -74,7 +74,9 @@ def test_bf16_autocast_gives_nearly_the_same_features_and_finite_gradients(cls) 
     assert expected.abs().mean() > 0.1
     assert (features.float() - expected).abs().mean() < 0.15 * expected.abs().mean()
     with torch.autocast("cpu", torch.bfloat16):
-        net(video[:, :, :1]).float().square().sum().backward()
+        net(
+            video if torch.cpu._is_amx_tile_supported() else video[:, :, :1]
+        ).float().square().sum().backward()
     assert [name for name, p in net.named_parameters() if not p.grad.isfinite().all()] == []
 
 

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vssl_core.checkpoint import weights_digest
 from vssl_core.cost import count_flops
+from vssl_core.draws import equal_draws
 from vssl_core.registry import resolve
 from vssl_core.testing import check_plugin, checks_of
 
@@ -45,17 +46,18 @@ def test_the_cost_report_counts_attention_and_leaves_nothing_out(name: str) -> N
 
 # Cells are reused by their key, which holds the source and the seed: what those give must not move.
 INITIAL = {
-    "vivit": "6197d55e73a5a2a1d57250959ed6e18369550e8cca0a526758ce499c25538609",
-    "vivit_joint": "130e1af2b58844f6e7ae1fdd5451f29f8ccbe6f635c003884077c2d216a94923",
-    "timesformer": "fd1961219432368393070a4a6c914e5dd591fe25f9f6061c4911837e094dfeea",
-    "timesformer_joint": "c189d60199607595d88e35e4ce136f1f6387877afa0ac7e33001c10c305b0816",
-    "timesformer_space": "e827dc157c90823554e5d12adf72a0f5c24730677c87fe452aeeb25b3910ed59",
-    "video_swin": "b659f159aa70070faaf55261da692b28ee001c50d5fc807a68deb50bfed54252",
-    "mvit_v1": "43ded24dbfe7570c25337559677ca36e2f5366a6c55cb597b2852431a80dcfa0",
-    "mvit_v2": "d9e888cd5d95317284f897d5d8f5156aebbe29ce25bcc7e61b235a82dfd4b14a",
+    "vivit": "94c27aa6b28b4d332be96f24b86e5bd5d1c147d46dbf3ab23f13acf63c7e42cc",
+    "vivit_joint": "9d6ca70776034327791dbde505dac4eafd24c4cfce2455d1eed7a9509ac34c13",
+    "timesformer": "5eb47e47ef4ee75dd3a12fa013677622b0e82dc99cc1ddd67ab1bd37600f3b88",
+    "timesformer_joint": "9b03228a0f4f81e6802764ea67091b03741eda1ee6e547af05f0917960cef26d",
+    "timesformer_space": "44eceb9fe80aa519b20f970fbe2790d7c4715bcf9b4b69313b5753c8aed85668",
+    "video_swin": "a6c0d80e7354e203947a445a10bad91ddec48619d1d34bcfd1f3253a176caa7b",
+    "mvit_v1": "751350bb89782e927a950f63e5aaab792ffe138139d6f9226837f923c318a717",
+    "mvit_v2": "0068a57dd105265b606f0483c5ffdd2616183fa6cbf4aa7c8c9e611390afd6f7",
 }
 
 
 @pytest.mark.parametrize("name", INITIAL)
 def test_initial_weights_are_those_of_every_machine(name: str) -> None:
-    assert weights_digest(MAKERS[name]()) == INITIAL[name]
+    with equal_draws():  # as the core builds
+        assert weights_digest(MAKERS[name]()) == INITIAL[name]
