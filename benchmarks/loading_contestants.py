@@ -34,6 +34,13 @@ from vssl_core.video.torchcodec_decoder import TorchCodecDecoder
 SHORT, CROP = 128, 112
 MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 _THUMBNAIL = 28
+_PIXEL_OFF = (
+    (0, 0),
+    (-1, 0),
+    (1, 0),
+    (0, -1),
+    (0, 1),
+)  # crops of the source and of its resized frames differ
 
 
 @dataclass(frozen=True)
@@ -106,14 +113,16 @@ class Loading:
         if job.augment:
             if tuple(came.shape) != (3, len(clip.index), CROP, CROP):
                 return len(clip.index)
-            shown = _denormalized(came)
-            whole = _cropped(whole, clip)
+            shown, views = _denormalized(came), [_cropped(whole, clip, at) for at in _PIXEL_OFF]
         else:
-            shown = np.asarray(came)
-        reference = np.stack([_thumbnail(frame) for frame in whole])
-        distance = np.stack([((reference - _thumbnail(one)) ** 2).mean(axis=(1, 2)) for one in shown])
-        asked = distance[np.arange(len(clip.index)), list(clip.index)]
-        share, slack = (2, 25) if job.augment else (1.5, 4)  # crops of small thumbnails lie up to a pixel off
+            shown, views = np.asarray(came), [whole]
+        reference = np.stack([_thumbnail(frame) for frame in views[0]])
+        shown_TSS = np.stack([_thumbnail(one) for one in shown])
+        distance = np.stack([((reference - one) ** 2).mean(axis=(1, 2)) for one in shown_TSS])
+        index = list(clip.index)
+        wanted = [np.stack([_thumbnail(frame) for frame in view[index]]) for view in views]
+        asked = np.min([((one - shown_TSS) ** 2).mean(axis=(1, 2)) for one in wanted], axis=0)
+        share, slack = (2, 25) if job.augment else (1.5, 4)
         return int((asked > share * distance.min(axis=1) + slack).sum())
 
     def _whole(self, path: str) -> np.ndarray:
@@ -135,10 +144,12 @@ def _small(frame_HWC: np.ndarray) -> np.ndarray:
     return cv2.resize(grey, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
 
 
-def _cropped(whole_THW: np.ndarray, clip: ClipJob) -> np.ndarray:
+def _cropped(whole_THW: np.ndarray, clip: ClipJob, off: tuple[int, int]) -> np.ndarray:
+    """The crop, so many pixels down and to the right, as far as the picture goes."""
     height, width = whole_THW.shape[1:]
     side = round(min(height, width) * CROP / SHORT)
     top, left = round(clip.top * (height - side)), round(clip.left * (width - side))
+    top, left = np.clip((top + off[0], left + off[1]), 0, (height - side, width - side))
     part = whole_THW[:, top : top + side, left : left + side]
     return part[:, :, ::-1] if clip.flip else part
 
