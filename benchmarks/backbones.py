@@ -5,10 +5,11 @@
 
 The reference is torchvision's network with the same weights where it has one (R3D; R3D and R(2+1)D of 18
 layers), else our own network as plain torch would run it: float32, contiguous. `vssl` is the same network in
-the precision and memory format that the core's probe chooses here, the same for every task. Ratios are
-medians of the ratios within rounds, times of the wall; a network whose features are not those of the plain
-float32 one counts as wrong. The defaults are a try that fits two cores; figures worth telling take the clips
-of the paper, 16x112, and a machine that nobody else uses.
+the precision and memory format that the core's probe chooses here, the same for every task, in a process
+with the variables of a cell's (freed memory is kept). Ratios are medians of the ratios within rounds, times
+of the wall; a network whose features are not those of the plain float32 one counts as wrong. The defaults are
+a try that fits two cores; figures worth telling take the clips of the paper, 16x112, and a machine that
+nobody else uses.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from supplement_table import CLASSES, compared, table
 
 from vssl_core.precision import machine
 from vssl_core.probe import choose
+from vssl_core.run_plan import CELL_ENVIRONMENT
 from vssl_core.types import ClipSpec
 
 EIGHTEEN = {"blocks": [2, 2, 2, 2]}
@@ -103,11 +105,11 @@ def race(name: str, setting: Setting, mode: dict[str, Any], *, rounds: int, comp
     contestants = [
         *others,
         Contestant("plain fp32", plain, {"setting": setting}),
-        Contestant(VSSL, ours, {"setting": setting, "mode": words}),
+        Contestant(VSSL, ours, {"setting": setting, "mode": words}, CELL_ENVIRONMENT),
     ]
     if compiled:
         arguments = {"setting": setting, "mode": words, "compiled": True}
-        contestants.append(Contestant(COMPILED, ours, arguments))
+        contestants.append(Contestant(COMPILED, ours, arguments, CELL_ENVIRONMENT))
     clip = setting.clip
     label = f"{name}, {setting.batch} x {clip.num_frames} x {clip.crop_size}², {words}"
     jobs = {label: lambda round_: round_}

@@ -73,11 +73,15 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Contestant:
-    """A name and an importable callable that makes its `Work`; an ImportError in it means absent."""
+    """A name and an importable callable that makes its `Work`; an ImportError in it means absent.
+
+    `environment` holds variables of its process beside those of this one.
+    """
 
     name: str
     factory: Callable[..., Work]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -250,7 +254,13 @@ def _start(contestant: Contestant, absent: dict[str, str]) -> _Child | None:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_live, args=(contestant, theirs), daemon=False)
-    process.start()
+    before = dict(os.environ)
+    os.environ.update(contestant.environment)
+    try:
+        process.start()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     theirs.close()
     try:
         why_absent = ours.recv()

@@ -20,10 +20,9 @@ from vssl_core.rows import Row
 from vssl_core.run_cell import Settings, run_cell
 from vssl_core.store import CellFolder
 
-__all__ = ["collect", "has_work", "make_executor", "open_runs", "run_plan"]
+__all__ = ["CELL_ENVIRONMENT", "collect", "has_work", "make_executor", "open_runs", "run_plan"]
 
-
-_ENVIRONMENT = {
+CELL_ENVIRONMENT = {
     # OpenMP threads that wait by spinning take the cores from the loader's threads and from whatever else
     # runs; on a busy machine that cost several times the step.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -32,6 +31,7 @@ _ENVIRONMENT = {
     # (another tenth).
     "GLIBC_TUNABLES": f"glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold={2**34}:glibc.malloc.hugetlb=1",
 }
+"""Variables of a process that runs a cell, where the user has not set them."""
 
 
 def open_runs(runs: Path) -> Path:
@@ -112,7 +112,7 @@ def _run(
     if plan.classes:
         return _run_here(wanted, runs, progress)
     handles = [
-        CellHandle(name, runs, _command(name, runs, one), _ENVIRONMENT) for name, one in wanted.items()
+        CellHandle(name, runs, _command(name, runs, one), CELL_ENVIRONMENT) for name, one in wanted.items()
     ]
     lost: dict[str, str] = dict(executor.run(handles, progress))
     return {name: CellFolder(runs, name).failure() or reason for name, reason in lost.items()}

@@ -73,7 +73,7 @@ class Windows:
         size: Window, clipped to the map.
         shift: By how much every second block moves the map; 0 where the window covers the axis.
         index_NN: Row of the bias table for each pair of tokens of a window.
-        mask_WNN: For shifted blocks -100 between tokens that were not neighbours before the shift; None
+        mask_WNN: For shifted blocks -inf between tokens that were not neighbours before the shift; None
             where nothing shifts.
     """
 
@@ -100,9 +100,10 @@ def bias_index(window_THW: Size3d, device: torch.device | None = None) -> Tensor
 
 
 def shift_mask(padded_THW: Size3d, window_THW: Size3d, shift_THW: Size3d, device: torch.device) -> Tensor:
-    """(W, N, N): 0 between tokens of a shifted window that were neighbours before the shift, -100 else.
+    """(W, N, N): 0 between tokens of a shifted window that were neighbours before the shift, -inf else.
 
-    The shift brings the first places of an axis behind the last ones, into the last window of that axis.
+    The shift brings the first places of an axis behind the last ones, into the last window of that axis. Both
+    public codes write -100, whose exponential is a denormal number: a CPU takes many times as long for those.
     """
     regions = []
     for length, window, shift in zip(padded_THW, window_THW, shift_THW, strict=True):
@@ -112,7 +113,8 @@ def shift_mask(padded_THW: Size3d, window_THW: Size3d, shift_THW: Size3d, device
     time, row, column = regions
     region_THW = (time[:, None, None] * 3 + row[:, None]) * 3 + column
     region_WN = cut(region_THW[None, ..., None], window_THW).squeeze(-1)
-    return (region_WN[:, :, None] != region_WN[:, None]).float() * -100.0
+    strangers_WNN = region_WN[:, :, None] != region_WN[:, None]
+    return torch.zeros(strangers_WNN.shape, device=device).masked_fill_(strangers_WNN, -torch.inf)
 
 
 def windows_of(size_THW: Size3d, device: torch.device) -> Windows:
