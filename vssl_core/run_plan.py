@@ -24,8 +24,10 @@ __all__ = ["CELL_ENVIRONMENT", "collect", "has_work", "make_executor", "open_run
 
 CELL_ENVIRONMENT = {
     # OpenMP threads that wait by spinning take the cores from the loader's threads and from whatever else
-    # runs; on a busy machine that cost several times the step.
+    # runs: beside a second cell a step took ten times as long. Threads that sleep at once are woken late, and
+    # on the core that is busy: a step alone took 1.6 times as long. So they spin for some ten microseconds.
     "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "3000",
     # Keep freed memory: training asks for the same large blocks in every step, and glibc would map and clear
     # them anew each time (a quarter of the step). In huge pages, where the system leaves that to programs
     # (another tenth).
