@@ -30,8 +30,11 @@ CELL_ENVIRONMENT = {
     "GOMP_SPINCOUNT": "3000",
     # Keep freed memory: training asks for the same large blocks in every step, and glibc would map and clear
     # them anew each time (a quarter of the step). In huge pages, where the system leaves that to programs
-    # (another tenth).
-    "GLIBC_TUNABLES": f"glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold={2**34}:glibc.malloc.hugetlb=1",
+    # (another tenth). In one arena: with one for each thread that reads videos memory grows for hours.
+    "GLIBC_TUNABLES": ":".join(
+        f"glibc.malloc.{name}"
+        for name in ("mmap_max=0", f"trim_threshold={2**34}", "hugetlb=1", "arena_max=1")
+    ),
 }
 """Variables of a process that runs a cell, where the user has not set them."""
 
