@@ -33,7 +33,7 @@ _FREE = frozenset(
         "aten::movedim", "aten::pad", "aten::unflatten", "aten::gelu", "aten::silu", "aten::silu_",
         "aten::hardswish", "aten::hardswish_", "aten::hardsigmoid", "aten::sigmoid_", "aten::tanh",
         "aten::softmax", "aten::max_pool2d", "aten::avg_pool2d", "aten::roll", "aten::lerp", "aten::ne",
-        "aten::index_select",
+        "aten::index_select", "aten::where",
     }
 )  # fmt: skip
 

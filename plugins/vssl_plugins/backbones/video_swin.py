@@ -114,7 +114,7 @@ def shift_mask(padded_THW: Size3d, window_THW: Size3d, shift_THW: Size3d, device
     region_THW = (time[:, None, None] * 3 + row[:, None]) * 3 + column
     region_WN = cut(region_THW[None, ..., None], window_THW).squeeze(-1)
     strangers_WNN = region_WN[:, :, None] != region_WN[:, None]
-    return torch.zeros(strangers_WNN.shape, device=device).masked_fill_(strangers_WNN, -torch.inf)
+    return torch.where(strangers_WNN, -torch.inf, 0.0)
 
 
 def windows_of(size_THW: Size3d, device: torch.device) -> Windows:
