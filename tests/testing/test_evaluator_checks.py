@@ -14,6 +14,7 @@ from planted_memory import FindsTheOtherClip, ScoresColours
 
 from vssl_core.registry import load, resolve
 from vssl_core.testing import check_plugin, checks_of
+from vssl_core.testing.evaluator_target import target
 from vssl_core.testing.evaluator_trials import EvaluatorSubject
 
 PLANTED = {**PLANTED_EVALUATORS, **PLANTED_MEMORY}
@@ -50,6 +51,7 @@ def test_a_correct_evaluator_passes_every_check(evaluator: str | type) -> None:
 def test_a_planted_bug_is_caught_by_the_check_named_for_it(
     cls: type, check: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    target()  # which all tests of this process share, before anything is put elsewhere
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     report = check_plugin("evaluator", cls, only=[check])
     assert [result.name for result in report.bad] == [check], report.text()

@@ -47,7 +47,10 @@ def check_metrics_are_numbers(subject: EvaluatorSubject) -> None:
                 f"expected the chance level of {name!r} to be a number or None; got {metric.chance!r}."
             )
         shares = [metric.value] + ([] if metric.chance is None else [metric.chance])
-        if metric.unit == "%" and not all(-1e-6 <= share <= 100.0 + 1e-6 for share in shares):
+        # Without either it may be a change of another score: a relative drop, which a gain makes negative.
+        change = metric.chance is None and metric.per_video is None
+        least = -float("inf") if change else -1e-6
+        if metric.unit == "%" and not all(least <= share <= 100.0 + 1e-6 for share in shares):
             raise CheckFailed(
                 f"expected shares between 0 and 100 %, but {name!r} has the value {metric.value} and the "
                 f"chance level {metric.chance}; give another unit where it is no share."
