@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from vssl_core.rows import Cost, Row
 from vssl_core.studies import StudyPlan, build_study_table, load_study, study_names
 from vssl_core.studies.files import included
 from vssl_core.studies.grid import expand
+from vssl_core.studies.long_form import study_csv
 from vssl_core.studies.plan import Scaling, plan_study
 from vssl_core.studies.reference import paper_cell
 from vssl_core.studies.schema import Study
@@ -139,6 +142,31 @@ def test_figures_are_series_over_the_axis_and_bubbles(section: dict[str, Any]) -
     for one in lines["series"]:
         assert all(value["low"] < value["mean"] < value["high"] for value in one["values"])
     assert [bubble["gflops"] for bubble in bubbles["bubbles"]] == [2.0] * 4
+
+
+def test_scores_as_csv_are_ours_with_intervals_and_the_papers_with_source(tmp_path: Path) -> None:
+    entry: dict[str, Any] = {
+        "table": "supplement_table_3",
+        "metric": "top1",
+        "ours": "R@1",
+        "target": "ucf101",
+    }
+    entry["common"] = {"evaluator": "finetune", "architecture": "shufflenet"}
+    plan = planned(tmp_path, **SHOWING, paper=[entry])
+    rows = rows_of(plan)
+    table, scores = build_study_table(plan, rows), method_scores(plan, rows)
+    lines = list(csv.DictReader(StringIO(study_csv(plan, table, scores))))
+    (best,) = [line for line in lines if (line["task"], line["size"]) == ("b", "16")]
+    assert (best["role"], best["name"], best["seeds"], best["unit"]) == ("method", "vcop", "3", "%")
+    assert float(best["mean"]) == pytest.approx(45.8)
+    assert float(best["low"]) < 45.8 < float(best["high"])
+    theirs = paper_cell(next(s for s in scores if s.point.coordinates["task"] == "b"), plan.study.paper)
+    assert theirs is not None
+    assert (float(best["paper"]), best["paper_source"]) == (theirs.value, theirs.source)
+    floors = [line for line in lines if line["role"] == "floor"]
+    assert [(line["task"], line["size"]) for line in floors] == [("", "8"), ("", "16")]
+    assert [float(line["mean"]) for line in floors] == pytest.approx([20.3, 20.3])
+    assert len(lines) == 4 + len(floors) + sum(line["role"] == "ceiling" for line in lines)
 
 
 def score(point_of: str, scale: str, number: int, **changes: Any) -> tuple[Study, MethodScore]:

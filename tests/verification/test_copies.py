@@ -1,4 +1,4 @@
-"""What a run folder says that no cell says alone: copies under another seed or name, and studies' files."""
+"""What a run folder says that no cell says alone: copies under another seed or name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from verification.altering import edit, evaluation, one, seal
 
 import vssl_core
 from vssl_core.cells import CellSpec
-from vssl_core.cli import main
 from vssl_core.verification import VerifyResult
 from vssl_core.verification.prints import telling_prints
 
@@ -135,20 +134,6 @@ def test_a_folder_has_the_name_of_its_cell(runs: Path) -> None:
     assert {(file, field) for _, file, field in altered(vssl_core.verify(runs))} == {
         ("", "name of the folder")
     }
-
-
-def test_what_a_study_wrote_is_said_to_be_unchecked(
-    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (runs / "studies").mkdir()
-    (runs / "studies" / "tasks.json").write_text("{}")
-    result = vssl_core.verify(runs)
-    assert [note.file for note in result.unchecked] == ["studies/tasks.json"]
-    assert result.document()["unchecked"][0]["file"] == "studies/tasks.json"
-    monkeypatch.setenv("COLUMNS", "300")
-    assert main(["verify", str(runs)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[lines.index("not checked in the run folder") + 1].startswith("  studies/tasks.json: ")
 
 
 def test_arrays_that_may_be_equal_by_themselves_say_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,11 @@ from vssl_core import terminal
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from vssl_core.verification import CellVerified, VerifyResult
+    from vssl_core.verification import Altered, VerifyResult
 
 __all__ = ["verify"]
 
-_MOST_SHOWN = 40  # findings of a cell
+_MOST_SHOWN = 40  # findings of a cell, or of the run folder
 _NOT_RECOMPUTED = (
     "Losses of the curve, times, memory and arrays that no metric follows from are known by digests alone."
 )
@@ -85,17 +85,20 @@ def _parts(result: VerifyResult) -> Iterator[RenderableType]:
     for cell in result.cells:
         if cell.altered:
             yield Text(f"altered in {cell.cell_id}")
-            yield _findings(cell)
+            yield _findings(cell.altered)
         if cell.unchecked:
             yield Text(f"not checked in {cell.cell_id}")
             for one in cell.unchecked:
                 yield Padding(Text(f"{one.file}: {one.why}." if one.file else f"{one.why}."), (0, 0, 0, 2))
+    if result.altered:
+        yield Text("altered in the run folder")
+        yield _findings(result.altered)
     if result.unchecked:
         yield Text("not checked in the run folder")
         for one in result.unchecked:
             yield Padding(Text(f"{one.file}: {one.why}."), (0, 0, 0, 2))
     yield Text(_NOT_RECOMPUTED)
-    altered = sum(len(cell.altered) for cell in result.cells)
+    altered = len(result.altered) + sum(len(cell.altered) for cell in result.cells)
     yield Text("nothing is altered" if result.ok else f"{altered} alterations")
     if result.digest:
         yield Text(f"digest: {result.digest}")
@@ -116,7 +119,7 @@ def _summary(result: VerifyResult) -> RenderableType:
     return grid
 
 
-def _findings(cell: CellVerified) -> RenderableType:
+def _findings(found: Sequence[Altered]) -> RenderableType:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -124,11 +127,11 @@ def _findings(cell: CellVerified) -> RenderableType:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("file", "field", "stored", "should be", "by"):
         grid.add_column(name, overflow="fold")
-    for one in cell.altered[:_MOST_SHOWN]:
+    for one in found[:_MOST_SHOWN]:
         words = (one.file, one.field, one.stored, one.expected, one.by)
         grid.add_row(*(Text(_printable(word)) for word in words))
-    if len(cell.altered) > _MOST_SHOWN:
-        grid.add_row(Text(f"and {len(cell.altered) - _MOST_SHOWN} more; --json has all"))
+    if len(found) > _MOST_SHOWN:
+        grid.add_row(Text(f"and {len(found) - _MOST_SHOWN} more; --json has all"))
     return grid
 
 

@@ -11,8 +11,8 @@ from vssl_core.errors import ContractError
 
 __all__ = ["STUDY_RESULT_SCHEMA", "Section", "SectionFigure", "SectionTable"]
 
-STUDY_RESULT_SCHEMA = 1
-"""Of the file in which a study leaves its section."""
+STUDY_RESULT_SCHEMA = 2
+"""Of the file in which a study leaves its section; from 2 on it says what the section follows from."""
 
 _NUMBER = re.compile(r"[+−-]?\d[\d,]*\.?\d*")
 

@@ -10,7 +10,17 @@ from typing import Any
 from vssl_core.errors import UsageError, did_you_mean
 from vssl_core.studies.schema import WORDS, EvaluationEntry, Filter, Reference, Scale, Study
 
-__all__ = ["Point", "changed_fields", "check_changes", "expand", "fits", "pick_scale", "referred"]
+__all__ = [
+    "Point",
+    "changed_fields",
+    "check_changes",
+    "expand",
+    "fits",
+    "owner_of",
+    "pick_scale",
+    "referred",
+    "stands_for",
+]
 
 
 @dataclass(frozen=True)
@@ -89,11 +99,7 @@ def expand(scale: Scale, changes: Mapping[str, Any] | None = None) -> list[Point
             continue
         if any(fits(coordinates, one) for one in scale.exclude):
             continue
-        settings = dict(scale.settings)
-        for axis, label in coordinates.items():
-            settings |= scale.axes[axis][label]
-        for override in scale.overrides:
-            settings |= override.set if fits(coordinates, override.where) else {}
+        settings = {**scale.settings, **stands_for(scale, coordinates)}
         entries = tuple(entry for entry in scale.evaluate if fits(coordinates, entry.only))
         if "target" in (changes or {}):
             entries = tuple(entry.model_copy(update={"target": ()}) for entry in entries)
@@ -103,6 +109,22 @@ def expand(scale: Scale, changes: Mapping[str, Any] | None = None) -> list[Point
     return points
 
 
+def stands_for(scale: Scale, coordinates: Mapping[str, str]) -> dict[str, Any]:
+    """What the labels of a point mean: the settings of its axes, then those of overrides."""
+    settings: dict[str, Any] = {}
+    for axis, label in coordinates.items():
+        settings |= scale.axes[axis][label]
+    for override in scale.overrides:
+        settings |= override.set if fits(coordinates, override.where) else {}
+    return settings
+
+
+def owner_of(word: str) -> tuple[str, str]:
+    """`task.level` → `task`, `level`; `data/x.y.z` → `data/x.y`, `z`; `protocol.a.b` → `protocol`, `a.b`."""
+    owner, _, option = word.rpartition(".") if "/" in word else word.partition(".")
+    return owner, option
+
+
 def _point(
     coordinates: Mapping[str, str], settings: Mapping[str, Any], entries: tuple[EvaluationEntry, ...]
 ) -> Point:
@@ -110,8 +132,8 @@ def _point(
     options: dict[str, dict[str, Any]] = {}
     for word, value in settings.items():
         if word not in WORDS:
-            owner, _, key = word.rpartition(".") if "/" in word else word.partition(".")
-            options.setdefault(owner, {})[key] = value
+            owner, option = owner_of(word)
+            options.setdefault(owner, {})[option] = value
     return Point(coordinates, words, options, entries)
 
 

@@ -11,12 +11,10 @@ import torch
 
 from vssl_core.cells import EvaluationSpec
 from vssl_core.errors import StoreError, UsageError
-from vssl_core.files import write_json
 from vssl_core.planning import Known, Named, Plan, merge_plans
 from vssl_core.progress import Progress, terminal_progress
 from vssl_core.report import write_html
 from vssl_core.report.evidence import PerVideo, read_per_video
-from vssl_core.report.section import STUDY_RESULT_SCHEMA
 from vssl_core.rows import Row
 from vssl_core.run_cell import Settings
 from vssl_core.run_plan import collect, make_executor, open_runs, run_plan
@@ -25,9 +23,8 @@ from vssl_core.studies.files import included, load_study
 from vssl_core.studies.forecast import Forecaster
 from vssl_core.studies.outlook import Outlook
 from vssl_core.studies.plan import Scaling, StudyPlan, plan_study, told_reasons
-from vssl_core.studies.scores import method_scores
-from vssl_core.studies.sections import section_document
-from vssl_core.studies.table import StudyTable, build_study_table
+from vssl_core.studies.table import StudyTable
+from vssl_core.studies.written import study_found, write_study
 
 __all__ = ["StudyResult", "look_ahead", "plan_studies", "run_study"]
 
@@ -89,7 +86,8 @@ def run_study(
     """
     shown = progress or terminal_progress()
     run = make_executor(executor, executor_options or {})
-    plans = plan_studies(study, scaling or Scaling(), progress=shown)
+    given_scaling = scaling or Scaling()
+    plans = plan_studies(study, given_scaling, progress=shown)
     if not skip_impossible:
         _refuse(plans)
     folder = open_runs(Path(runs))
@@ -101,12 +99,11 @@ def run_study(
     failures = run_plan(merged, folder, executor=run, settings=given, progress=shown)
     tables, sections = [], []
     for plan in plans:
-        rows, per_video = collect(plan.plan, folder), _per_video(folder, shown)
-        table = build_study_table(plan, rows, per_video=per_video)
-        section = section_document(plan, table, method_scores(plan, rows, per_video=per_video))
-        tables.append(table)
-        sections.append(section)
-        write_json(folder / "studies" / f"{plan.study.name}.json", {**_document(plan), "section": section})
+        rows = collect(plan.plan, folder)
+        found = study_found(plan, rows, per_video=_per_video(folder, shown))
+        tables.append(found.table)
+        sections.append(found.section)
+        write_study(folder, plan, found, rows, given_scaling.changes or {})
     return StudyResult(
         plans,
         tables,
@@ -207,29 +204,3 @@ def _per_video(runs: Path, progress: Progress) -> Any:
             return None
 
     return read
-
-
-def _document(plan: StudyPlan) -> dict[str, Any]:
-    """`studies/NAME.json`: what the study is, and whose rows are the results of each point."""
-    study = plan.study
-    return {
-        "schema": STUDY_RESULT_SCHEMA,
-        **study.model_dump(mode="json", include={"name", "title", "question", "answers", "notes"}),
-        "scale": plan.scale,
-        "differing_protocol_fields": list(plan.differing),
-        "points": [
-            {
-                "coordinates": dict(planned.point.coordinates),
-                "protocol": planned.protocol_hash,
-                "results": [
-                    {name: getattr(result, name) for name in ("cell_id", "evaluation_id", "role", "seed")}
-                    for result in planned.results
-                ],
-            }
-            for planned in plan.points
-        ],
-        "impossible": [
-            {name: getattr(one, name) for name in ("point", "evaluation", "reason")}
-            for one in plan.impossible
-        ],
-    }

@@ -3,7 +3,8 @@
 Two ways that do not depend on each other. Digests say whether a file is the one that was written.
 Recomputation says whether a number follows from the others: a score from its values per video, those from the
 stored predictions and labels, an id from its key, coverage from the ledgers, the rate of a step from the
-schedule. So whoever alters a number and its digest is found, too.
+schedule, the tables of a study from the rows of its cells. So whoever alters a number and its digest is
+found, too.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 from vssl_core.errors import UsageError
 from vssl_core.verification.cell import look_through
 from vssl_core.verification.copies import check_copies
-from vssl_core.verification.findings import Altered, CellVerified, Unchecked, VerifyResult
+from vssl_core.verification.findings import Altered, Book, CellVerified, Unchecked, VerifyResult
 from vssl_core.verification.recomputing import Recomputer
+from vssl_core.verification.studies import check_studies
 from vssl_core.verification.targets import Targets
 
 __all__ = ["Altered", "CellVerified", "Unchecked", "VerifyResult", "verify"]
@@ -41,8 +43,9 @@ def verify(path: str | Path, *, evaluators: Sequence[str | type] = ()) -> Verify
     targets = Targets()
     looked = [look_through(cell, recomputer, targets, in_runs=in_runs) for cell in cells]
     check_copies(looked)
+    beside = check_studies(folder, looked) if in_runs else Book()
     return VerifyResult(
-        folder, tuple(cell.verified() for cell in looked), tuple(_beside(folder)) if in_runs else ()
+        folder, tuple(cell.verified() for cell in looked), tuple(beside.altered), tuple(beside.unchecked)
     )
 
 
@@ -60,12 +63,3 @@ def _cells(folder: Path) -> tuple[list[Path], bool]:
             "a cell, which has a `cell.json`."
         )
     return cells, True
-
-
-def _beside(folder: Path) -> list[Unchecked]:
-    """What reports show beside the cells, and what no row of a cell proves."""
-    why = (
-        "what a study wrote and the report shows as it stands: its numbers are compared with no row; "
-        "`vssl study` writes it anew from the rows"
-    )
-    return [Unchecked(f"studies/{path.name}", why) for path in sorted((folder / "studies").glob("*.json"))]

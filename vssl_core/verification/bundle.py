@@ -86,6 +86,10 @@ class Bundle:
         """A JSON object; `schema` is the newest that this version understands."""
         return self._read(name, lambda path: _document(path, schema))
 
+    def text(self, name: str) -> str | None:
+        """A text."""
+        return self._read(name, _text)
+
     def lines(self, name: str) -> list[dict[str, Any]] | None:
         """JSON objects, one a line."""
         return self._read(name, _lines)

@@ -21,7 +21,7 @@ class Altered:
     """One value that is not what the rest of the bundle says.
 
     Args:
-        file: Relative to the cell's folder.
+        file: Relative to the cell's folder, or to the run folder for what lies beside the cells.
         field: Which value in it; empty for the file itself.
         stored: What stands there.
         expected: What should.
@@ -70,16 +70,17 @@ class CellVerified:
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What was found of every cell; `unchecked` is what a run folder has beside its cells."""
+    """What was found of every cell; `altered` and `unchecked` are what a run folder has beside its cells."""
 
     path: Path
     cells: tuple[CellVerified, ...]
+    altered: tuple[Altered, ...] = ()
     unchecked: tuple[Unchecked, ...] = ()
 
     @property
     def ok(self) -> bool:
         """True where nothing is altered."""
-        return not any(cell.altered for cell in self.cells)
+        return not self.altered and not any(cell.altered for cell in self.cells)
 
     @property
     def digest(self) -> str:
@@ -90,10 +91,14 @@ class VerifyResult:
     def document(self) -> dict[str, Any]:
         """All of it, for a program."""
         cells = [{**asdict(cell), "folder": str(cell.folder)} for cell in self.cells]
-        beside = [asdict(one) for one in self.unchecked]
         return {
-            "path": str(self.path), "ok": self.ok, "digest": self.digest, "cells": cells, "unchecked": beside
-        }  # fmt: skip
+            "path": str(self.path),
+            "ok": self.ok,
+            "digest": self.digest,
+            "cells": cells,
+            "altered": [asdict(one) for one in self.altered],
+            "unchecked": [asdict(one) for one in self.unchecked],
+        }
 
 
 @dataclass
